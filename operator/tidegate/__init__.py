@@ -1,0 +1,1 @@
+"""Tidegate delivers machine-learning models on Kubernetes."""

@@ -1,0 +1,1 @@
+"""The typed API: what users write and what they read back."""

@@ -1,0 +1,166 @@
+"""The building blocks that every kind shares: base type, references, durations, conditions."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+from typing_extensions import override
+
+
+class ApiModel(BaseModel):
+    """A frozen piece of an API object: camelCase outside, snake_case inside, lenient on read."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",  # objects stored under another schema version must still be readable
+        use_attribute_docstrings=True,
+    )
+
+    def to_api(self) -> dict[str, Any]:
+        """The object as the API server stores it: camelCase, without what is not set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Rule(NamedTuple):
+    """A CEL rule of a schema: `message` names the field and the fix."""
+
+    rule: str
+    message: str
+
+
+def validated(*rules: Rule) -> ConfigDict:
+    """The model config that puts CEL rules beside the type they guard."""
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": [r._asdict() for r in rules]})
+
+
+def list_map(key: str) -> dict[str, Any]:
+    """The schema extra of a list of objects that are told apart by `key`."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+class ObjectKey(NamedTuple):
+    """What a reconcile is told: which object to look at, and nothing else."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION_PATTERN = r"^([0-9]+(ms|s|m|h|d))+$"
+DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?$"
+
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=20)]
+"""A length of time such as `90s`, `1h30m` or `14d`."""
+Decimal = Annotated[str, StringConstraints(pattern=DECIMAL_PATTERN, max_length=20)]
+"""A decimal number as a string such as `"0.005"`: floats don't survive every YAML tool."""
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)
+]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+S3Uri = Annotated[
+    str,
+    StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^?#@]*$", max_length=1024),
+]
+Quantity = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=20)
+]
+
+
+def duration(text: str) -> timedelta:
+    """The length of time that a `Duration` names.
+
+    >>> duration("1h30m")
+    datetime.timedelta(seconds=5400)
+    """
+    parts = re.findall(r"([0-9]+)(ms|s|m|h|d)", text)
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 1h30m or 14d")
+    return timedelta(seconds=sum(int(n) * _UNIT_SECONDS[u] for n, u in parts))
+
+
+class LocalRef(ApiModel):
+    """The name of another object in the same namespace."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+
+
+class Resources(ApiModel):
+    """Compute resources of a container, as in a pod."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+
+
+class Condition(ApiModel):
+    """One aspect of an object's state; `True` is good for every type."""
+
+    type: Annotated[str, StringConstraints(max_length=63)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, StringConstraints(max_length=63)]
+    message: Annotated[str, StringConstraints(max_length=1024)] = ""
+    observed_generation: int = 0
+    last_transition_time: str = ""
+
+
+def timestamp(at: datetime) -> str:
+    """A time as the API writes it: UTC, whole seconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """The time that an API timestamp names."""
+    return datetime.fromisoformat(text)
+
+
+def merge_conditions(
+    old: Iterable[Condition], new: Iterable[Condition], now: datetime
+) -> tuple[Condition, ...]:
+    """`new`, where each transition time moves only when the status of that type does."""
+    before = {c.type: c for c in old}
+
+    def dated(c: Condition) -> Condition:
+        was = before.get(c.type)
+        moved = was is None or was.status != c.status or not was.last_transition_time
+        since = timestamp(now) if moved or was is None else was.last_transition_time
+        return c.model_copy(update={"last_transition_time": since, "message": c.message[:1024]})
+
+    return tuple(dated(c) for c in new)
+
+
+class OwnerReference(ApiModel):
+    """Who owns an object."""
+
+    api_version: str = ""
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+
+class ObjectMeta(ApiModel):
+    """The metadata that Tidegate reads of an object."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[OwnerReference, ...] = ()
+
+    def owner(self) -> OwnerReference | None:
+        """The controller that owns this object, if any."""
+        return next((o for o in self.owner_references if o.controller), None)

@@ -1,0 +1,227 @@
+"""DriftPolicy: when the world has moved, and what is done about it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tidegate.api.meta import (
+    ApiModel,
+    Condition,
+    Decimal,
+    Duration,
+    Name,
+    ObjectMeta,
+    Rule,
+    list_map,
+    validated,
+)
+from tidegate.api.v1alpha1.training_job import Column
+
+Level = Literal["Ok", "Warn", "Breach"]
+
+
+class LabelSelector(ApiModel):
+    """Which Models are watched; one named by a Model's `driftPolicyRef` is watched anyway."""
+
+    match_labels: Annotated[dict[str, str], Field(min_length=1, max_length=20)]
+
+
+class Window(ApiModel):
+    """The current data that is compared with the reference."""
+
+    size: Duration = "1h"
+    """How much of the newest data is compared (10s to 1h)."""
+    min_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 500
+    """Fewer rows than this say nothing: the signal is Unknown."""
+
+
+class FalseAlarms(ApiModel):
+    """The budget of false alarms over all signals and features of a Model."""
+
+    per_model: Annotated[int, Field(ge=1, le=1000)] = 1
+    in_: Annotated[Duration, Field(alias="in")] = "30d"
+
+
+class FeatureFilter(ApiModel):
+    """Which features a signal looks at, by name."""
+
+    include: Annotated[tuple[Column, ...], Field(max_length=1000)] = ()
+    """All features if empty."""
+    exclude: Annotated[tuple[Column, ...], Field(max_length=1000)] = ()
+
+
+class Signal(ApiModel):
+    """One thing that is watched."""
+
+    model_config = validated(
+        Rule(
+            "self.type == 'Performance' || has(self.breach)",
+            "breach is required by DataDrift and PredictionDrift: the distance that counts as drift",
+        ),
+        Rule(
+            "self.type != 'Performance' || has(self.min) || has(self.maxRelativeDrop)",
+            "Performance needs min or maxRelativeDrop",
+        ),
+        Rule(
+            "self.type != 'Performance' || !(has(self.warn) || has(self.breach) || has(self.share))",
+            "warn, breach and share belong to DataDrift and PredictionDrift",
+        ),
+        Rule(
+            "self.type == 'Performance' || !(has(self.min) || has(self.maxRelativeDrop) "
+            "|| has(self.minLabelled))",
+            "min, maxRelativeDrop and minLabelled belong to Performance",
+        ),
+        Rule(
+            "self.type == 'DataDrift' || !(has(self.features) || has(self.share))",
+            "features and share belong to DataDrift",
+        ),
+        Rule(
+            "!has(self.warn) || !has(self.breach) || double(self.warn) <= double(self.breach)",
+            "warn must not be larger than breach",
+        ),
+    )
+
+    name: Name
+    type: Literal["DataDrift", "PredictionDrift", "Performance"]
+    """DataDrift: inputs against the reference (PSI). PredictionDrift: predictions against the
+    reference (Jensen-Shannon distance). Performance: accuracy of the answers by feedback labels."""
+    features: FeatureFilter | None = None
+    warn: Decimal | None = None
+    breach: Decimal | None = None
+    share: Decimal | None = None
+    """DataDrift: the share of features that must drift before the signal does; one, if absent."""
+    min: Decimal | None = None
+    """Performance: the smallest accuracy that is good enough."""
+    max_relative_drop: Decimal | None = None
+    """Performance: `"0.05"` allows 5 % less than the accuracy in the reference profile."""
+    min_labelled: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Performance: fewer labels than this say nothing (100 if absent)."""
+
+
+class When(ApiModel):
+    """What an action answers to."""
+
+    signals: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
+    """Names of signals; any signal, if empty."""
+    level: Literal["Warn", "Breach"] = "Breach"
+    """The action is taken at this level or above."""
+
+
+class Action(ApiModel):
+    """What is done; the first action that matches is taken."""
+
+    when: When
+    do: Literal["Notify", "Retrain"]
+    """Notify: an Event and a metric. Retrain: a TrainingJob from the Model's training template."""
+
+
+class Retrain(ApiModel):
+    """The bounds of retraining."""
+
+    cooldown: Duration = "24h"
+    """The time between two retrainings of a Model."""
+    max_per_week: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class Sustain(ApiModel):
+    """A level counts only when it was reached in `breaches` of the newest `of` evaluations."""
+
+    model_config = validated(
+        Rule("self.breaches <= self.of", "sustain.breaches must not be larger than sustain.of"),
+    )
+
+    breaches: Annotated[int, Field(ge=1, le=20)] = 2
+    of: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class DriftPolicySpec(ApiModel):
+    """What is watched, and what is done when it moves."""
+
+    model_config = validated(
+        Rule(
+            "!self.actions.exists(a, a.do == 'Retrain') || has(self.retrain)",
+            "retrain is required by an action that retrains: set its cooldown and maxPerWeek",
+        ),
+        Rule(
+            "self.actions.all(a, !has(a.when.signals) || "
+            "a.when.signals.all(n, self.signals.exists(s, s.name == n)))",
+            "actions[].when.signals must name signals of this policy",
+        ),
+    )
+
+    mode: Literal["Advise", "Enforce"] = "Advise"
+    """Advise decides and records; Enforce also acts."""
+    selector: LabelSelector | None = None
+    window: Window = Window()
+    false_alarms: FalseAlarms = FalseAlarms()
+    signals: Annotated[
+        tuple[Signal, ...], Field(min_length=1, max_length=20, json_schema_extra=list_map("name"))
+    ]
+    sustain: Sustain = Sustain()
+    actions: Annotated[tuple[Action, ...], Field(max_length=20)] = ()
+    retrain: Retrain | None = None
+
+
+class FeatureValue(ApiModel):
+    """How far one feature is from its reference."""
+
+    feature: str
+    value: str
+
+
+class SignalStatus(ApiModel):
+    """What one signal says of one Model."""
+
+    name: str
+    level: Literal["Ok", "Warn", "Breach", "Unknown"]
+    value: str | None = None
+    """PSI, distance or accuracy."""
+    lower: str | None = None
+    upper: str | None = None
+    """An interval for the accuracy (Performance)."""
+    samples: int = 0
+    message: str = ""
+    top: tuple[FeatureValue, ...] = ()
+    """The features that moved most."""
+
+
+class ActionStatus(ApiModel):
+    """What was done last, or would have been done (mode Advise)."""
+
+    do: str
+    at: str
+    reason: str
+    message: str = ""
+    training_job: str | None = None
+
+
+class ModelDrift(ApiModel):
+    """What the policy says of one Model."""
+
+    name: str
+    level: Literal["Ok", "Warn", "Breach", "Unknown"]
+    signals: Annotated[tuple[SignalStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
+    recent: tuple[str, ...] = ()
+    """The raw levels of the newest evaluations, newest last: `name=level` of all signals."""
+    last_action: ActionStatus | None = None
+    next_retrain_allowed_at: str | None = None
+
+
+class DriftPolicyStatus(ApiModel):
+    """What the policy has seen and done."""
+
+    observed_generation: int = 0
+    level: str = ""
+    watched: int = 0
+    last_action: str = ""
+    """The newest action in words, for the printed table."""
+    models: Annotated[tuple[ModelDrift, ...], Field(json_schema_extra=list_map("name"))] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(json_schema_extra=list_map("type"))] = ()
+
+
+class DriftPolicy(ApiModel):
+    """Watches Models for drift and decay, and retrains within bounds."""
+
+    metadata: ObjectMeta
+    spec: DriftPolicySpec
+    status: DriftPolicyStatus = DriftPolicyStatus()

@@ -1,0 +1,397 @@
+"""Model: what serves, how a new version is let through, and what watches it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from tidegate.api.meta import (
+    ApiModel,
+    Condition,
+    Decimal,
+    Digest,
+    Duration,
+    LocalRef,
+    Name,
+    ObjectMeta,
+    Resources,
+    Rule,
+    S3Uri,
+    list_map,
+    validated,
+)
+from tidegate.api.v1alpha1.training_job import Format, TrainingTemplate
+
+
+class FromTraining(ApiModel):
+    """The newest succeeded TrainingJob whose `modelRef` names this Model."""
+
+
+class Artifact(ApiModel):
+    """Which model is wanted."""
+
+    model_config = validated(
+        Rule(
+            "has(self.uri) != has(self.fromTraining)",
+            "artifact takes exactly one of uri and fromTraining",
+        ),
+        Rule(
+            "has(self.uri) == has(self.digest)",
+            "artifact.digest goes with artifact.uri: pin what is served by its digest",
+        ),
+        Rule(
+            "has(self.fromTraining) || self.format != 'Joblib' || self.allowUnsafe",
+            "artifact.format Joblib runs code when it is loaded: set artifact.allowUnsafe to accept",
+        ),
+    )
+
+    uri: S3Uri | None = None
+    """The folder of the model, such as `s3://models/churn/v7/`."""
+    from_training: FromTraining | None = None
+    digest: Digest | None = None
+    """SHA-256 of the sorted `sha256sum` listing of the folder; checked before anything is loaded."""
+    format: Format = "Skops"
+    """How the model under `uri` is stored; with `fromTraining` the TrainingJob says it."""
+    allow_unsafe: bool = False
+    """Accept formats that run code when they are loaded (Joblib)."""
+    credentials_ref: LocalRef | None = None
+    """The Secret whose keys (AWS_ACCESS_KEY_ID, …, AWS_ENDPOINT_URL) the fetching container gets."""
+
+
+class Scaling(ApiModel):
+    """How many pods serve."""
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class Sidecar(ApiModel):
+    """The proxy and monitor beside the model."""
+
+    resources: Resources = Resources()
+
+
+class Serving(ApiModel):
+    """The pods."""
+
+    scaling: Scaling = Scaling()
+    resources: Resources = Resources()
+    """Compute resources of the model's container."""
+    sidecar: Sidecar = Sidecar()
+
+
+class Pause(ApiModel):
+    """Wait before the next step; the analysis goes on meanwhile."""
+
+    duration: Duration
+
+
+class AnalysisStep(ApiModel):
+    """Wait until every metric passes."""
+
+    timeout: Duration | None = None
+    """After this, `analysis.onInconclusive` decides; without it the step waits as long as it takes."""
+
+
+class Step(ApiModel):
+    """One step of a canary: exactly one of its fields."""
+
+    model_config = validated(
+        Rule(
+            "[has(self.setWeight), has(self.pause), has(self.analysis)].filter(x, x).size() == 1",
+            "a step has exactly one of setWeight, pause and analysis",
+        ),
+    )
+
+    set_weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The percentage of requests that the candidate gets from here on."""
+    pause: Pause | None = None
+    analysis: AnalysisStep | None = None
+
+
+class Canary(ApiModel):
+    """The candidate gets a growing share of the requests."""
+
+    model_config = validated(
+        Rule(
+            "self.steps.filter(s, has(s.setWeight)).size() > 0 && has(self.steps[0].setWeight)",
+            "canary.steps must begin with setWeight",
+        ),
+        Rule(
+            "self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight)"
+            ".all(w, self.steps.filter(s, has(s.setWeight) && s.setWeight == w).size() == 1) && "
+            "self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
+            "canary.steps[].setWeight must rise from step to step",
+        ),
+    )
+
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=30)]
+
+
+class Immediate(ApiModel):
+    """The candidate gets all requests as soon as its pods are ready."""
+
+
+class Strategy(ApiModel):
+    """How a new revision is let through: exactly one of its fields."""
+
+    model_config = validated(
+        Rule(
+            "has(self.canary) != has(self.immediate)", "strategy takes one of canary and immediate"
+        ),
+    )
+
+    canary: Canary | None = None
+    immediate: Immediate | None = None
+
+
+class Metric(ApiModel):
+    """One comparison of the candidate with the stable revision, over the same minutes."""
+
+    model_config = validated(
+        Rule(
+            "self.source != 'ErrorRate' || has(self.maxAbsoluteIncrease) != has(self.maxRelativeIncrease)",
+            "ErrorRate takes exactly one of maxAbsoluteIncrease and maxRelativeIncrease",
+        ),
+        Rule(
+            "self.source != 'LatencyQuantile' || (has(self.quantile) && has(self.maxRelativeIncrease))",
+            "LatencyQuantile takes quantile and maxRelativeIncrease",
+        ),
+        Rule(
+            "self.source != 'PredictionShift' || has(self.maxDistance)",
+            "PredictionShift takes maxDistance",
+        ),
+        Rule(
+            "self.source != 'LabelledAccuracy' || has(self.maxAbsoluteDrop)",
+            "LabelledAccuracy takes maxAbsoluteDrop",
+        ),
+        Rule(
+            "(self.source == 'ErrorRate' || !has(self.maxAbsoluteIncrease)) && "
+            "(self.source in ['ErrorRate', 'LatencyQuantile'] || !has(self.maxRelativeIncrease)) && "
+            "(self.source == 'LatencyQuantile' || !has(self.quantile)) && "
+            "(self.source == 'PredictionShift' || !has(self.maxDistance)) && "
+            "(self.source == 'LabelledAccuracy' || !has(self.maxAbsoluteDrop))",
+            "a metric takes only the tolerance of its source: remove the other fields",
+        ),
+        Rule(
+            "!has(self.quantile) || (double(self.quantile) >= 0.5 && double(self.quantile) <= 0.999)",
+            "quantile must be between 0.5 and 0.999",
+        ),
+        Rule(
+            "self.source != 'LatencyQuantile' || !has(self.maxRelativeIncrease) "
+            "|| double(self.maxRelativeIncrease) >= 0.1",
+            "LatencyQuantile's maxRelativeIncrease must be at least 0.1: below that, a slower node "
+            "would roll back good models",
+        ),
+    )
+
+    name: Name
+    source: Literal["ErrorRate", "LatencyQuantile", "PredictionShift", "LabelledAccuracy"]
+    """ErrorRate: answers 5xx, 400, 422, or none. LatencyQuantile: seconds in the model.
+    PredictionShift: distance of the predictions. LabelledAccuracy: right answers, by feedback."""
+    quantile: Decimal | None = None
+    max_absolute_increase: Decimal | None = None
+    """ErrorRate: `"0.005"` allows half a percentage point more errors than stable has."""
+    max_relative_increase: Decimal | None = None
+    """`"0.2"` allows 20 % more than stable has."""
+    max_distance: Decimal | None = None
+    """PredictionShift: the largest Jensen-Shannon distance (0 to 1) to stable's predictions."""
+    max_absolute_drop: Decimal | None = None
+    """LabelledAccuracy: `"0.02"` allows two percentage points less than stable has."""
+    on_breach: Literal["Rollback", "Hold"]
+    """What a Fail does: Rollback, or Hold at the present weight until somebody decides."""
+
+
+class Analysis(ApiModel):
+    """The evidence that decides; it is weighed in the background of every step."""
+
+    model_config = validated(
+        Rule("double(self.alpha) > 0.0 && double(self.alpha) <= 0.2", "alpha must be in (0, 0.2]"),
+        Rule("double(self.beta) > 0.0 && double(self.beta) <= 0.2", "beta must be in (0, 0.2]"),
+    )
+
+    alpha: Decimal = "0.01"
+    """Probability that a good candidate is rolled back: whole rollout, all metrics together."""
+    beta: Decimal = "0.05"
+    """Probability that a metric passes a candidate that is worse than its tolerance."""
+    min_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 300
+    """No metric passes on fewer samples of the candidate."""
+    on_inconclusive: Literal["Hold", "Rollback", "Advance"] = "Hold"
+    """What an analysis step does after its timeout."""
+    metrics: (
+        Annotated[tuple[Metric, ...], Field(max_length=20, json_schema_extra=list_map("name"))]
+        | None
+    ) = None
+    """Absent: error rate and latency with default tolerances. Empty: no analysis (Guarded=False)."""
+
+
+class Delivery(ApiModel):
+    """How a new revision replaces the stable one."""
+
+    strategy: Strategy | None = None
+    """Absent: a canary of 10 %, analysis, 50 %, analysis."""
+    analysis: Analysis = Analysis()
+    keep_previous_warm: Duration = "1h"
+    """The replaced revision's pods stay this long after a promotion."""
+    progress_deadline: Duration = "10m"
+    """A candidate whose pods are not ready after this is rejected."""
+    revision_history_limit: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class Feedback(ApiModel):
+    """`POST /feedback` with an answer's x-tidegate-id and the true label."""
+
+    enabled: bool = True
+    horizon: Duration = "24h"
+    """How long after an answer its label may come; later ones are refused and counted."""
+
+
+class Monitoring(ApiModel):
+    """What watches the Model."""
+
+    drift_policy_ref: LocalRef | None = None
+    """The DriftPolicy that watches this Model; one whose selector matches, if absent."""
+    feedback: Feedback = Feedback()
+
+
+class TemplateHolder(ApiModel):
+    """A TrainingJob to be."""
+
+    spec: TrainingTemplate
+
+
+class Training(ApiModel):
+    """How a new version of this Model is trained."""
+
+    template: TemplateHolder
+
+
+class ModelSpec(ApiModel):
+    """What is wanted; the operator never writes here."""
+
+    suspend: bool = False
+    """True stops deciding: a running rollout goes back to weight 0, serving goes on."""
+    artifact: Artifact
+    serving: Serving = Serving()
+    delivery: Delivery = Delivery()
+    monitoring: Monitoring = Monitoring()
+    training: Training | None = None
+
+
+class RevisionStatus(ApiModel):
+    """A live revision."""
+
+    revision: str
+    digest: str = ""
+    weight: int = 0
+    """The percentage of requests that this revision gets, as confirmed by the pods."""
+    ready_replicas: int = 0
+    training_job: str | None = None
+    since: str = ""
+
+
+class PreviousStatus(ApiModel):
+    """The replaced revision while it is kept warm."""
+
+    revision: str
+    warm_until: str = ""
+
+
+class RejectedStatus(ApiModel):
+    """A revision that is not tried again until its hash changes or a retry is asked for."""
+
+    revision: str
+    reason: str
+    decision: str = ""
+    at: str = ""
+
+
+class StepStatus(ApiModel):
+    """Where the canary is."""
+
+    index: int = 0
+    started_at: str = ""
+    text: str = ""
+    """The step in words, for the printed table."""
+
+
+class MetricStatus(ApiModel):
+    """What the evidence says of one metric, in the user's unit."""
+
+    name: str
+    verdict: Literal["Pass", "Fail", "Inconclusive"]
+    estimate: str | None = None
+    """Candidate minus stable (rates, accuracy), or the ratio minus 1 (latency), or the distance."""
+    lower: str | None = None
+    upper: str | None = None
+    tolerance: str = ""
+    samples: int = 0
+    """Rows or requests of the candidate that were compared."""
+    stable_samples: int = 0
+    evidence: str = ""
+    """How many times likelier the data are under harm than under none (e-value), capped at 1e6."""
+
+
+class RolloutStatus(ApiModel):
+    """The rollout that runs, or the last one."""
+
+    revision: str
+    state: str
+    started_at: str = ""
+    step: StepStatus = StepStatus()
+    weight: int = 0
+    verdict: str = ""
+    message: str = ""
+    metrics: Annotated[tuple[MetricStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
+    cursor: Annotated[str, StringConstraints(max_length=65536)] = ""
+    """What of the evidence has been used, and the state of the tests; opaque."""
+
+
+class DecisionStatus(ApiModel):
+    """Something that the operator decided, with the numbers that it decided on."""
+
+    id: str
+    at: str
+    action: str
+    revision: str
+    reason: str
+    message: str = ""
+    from_weight: int | None = None
+    to_weight: int | None = None
+    metric: MetricStatus | None = None
+    actor: str = "operator"
+    evidence: str = ""
+    """Digest of the test state that the decision was taken on."""
+
+
+class DriftStatus(ApiModel):
+    """What the drift policy says of this Model."""
+
+    policy: str
+    level: str
+    message: str = ""
+
+
+class ModelStatus(ApiModel):
+    """What the operator has seen and decided."""
+
+    observed_generation: int = 0
+    stable: RevisionStatus | None = None
+    candidate: RevisionStatus | None = None
+    previous: PreviousStatus | None = None
+    rejected: Annotated[
+        tuple[RejectedStatus, ...], Field(json_schema_extra=list_map("revision"))
+    ] = ()
+    rollout: RolloutStatus | None = None
+    drift: DriftStatus | None = None
+    decisions: Annotated[tuple[DecisionStatus, ...], Field(json_schema_extra=list_map("id"))] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(json_schema_extra=list_map("type"))] = ()
+
+    def condition(self, kind: str) -> Condition | None:
+        return next((c for c in self.conditions if c.type == kind), None)
+
+
+class Model(ApiModel):
+    """A machine-learning model: served, delivered by evidence, watched for drift."""
+
+    metadata: ObjectMeta
+    spec: ModelSpec
+    status: ModelStatus = ModelStatus()

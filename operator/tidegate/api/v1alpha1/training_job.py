@@ -1,0 +1,286 @@
+"""TrainingJob: data in, a verified model with its reference profile out."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from tidegate.api.meta import (
+    ApiModel,
+    Condition,
+    Decimal,
+    Digest,
+    Duration,
+    LocalRef,
+    Name,
+    ObjectMeta,
+    Resources,
+    Rule,
+    S3Uri,
+    list_map,
+    validated,
+)
+
+Column = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+Format = Literal["Skops", "ONNX", "Joblib"]
+
+
+class Input(ApiModel):
+    """One table of the data: csv or parquet, told by the ending of `uri`."""
+
+    name: Name
+    """What the table is for: `train` (required) or `test`."""
+    uri: S3Uri
+    """Where the table is, such as `s3://features/churn/train.parquet`."""
+    digest: Digest | None = None
+    """The SHA-256 of the file; the job fails before training if it differs."""
+
+
+class DataRule(ApiModel):
+    """A check of the data that must hold before any compute is spent on training."""
+
+    model_config = validated(
+        Rule(
+            "self.check == 'RowCount' || self.check == 'LabelBalance' || has(self.column)",
+            "column is required by this check: name the column that it looks at",
+        ),
+        Rule(
+            "self.check != 'AllowedValues' || has(self.values)",
+            "values is required by AllowedValues: list the values that may occur",
+        ),
+        Rule(
+            "self.check != 'MissingRate' || has(self.max)",
+            'max is required by MissingRate: the largest share of missing values, such as "0.02"',
+        ),
+        Rule(
+            "!(self.check in ['RowCount', 'Range']) || has(self.min) || has(self.max)",
+            "min or max is required by RowCount and Range",
+        ),
+        Rule(
+            "self.check != 'LabelBalance' || has(self.min)",
+            "min is required by LabelBalance: the smallest share of the rarest label",
+        ),
+    )
+
+    check: Literal["RowCount", "MissingRate", "Range", "AllowedValues", "Unique", "LabelBalance"]
+    """What is checked."""
+    column: Column | None = None
+    """The column that is checked; `RowCount` and `LabelBalance` take none."""
+    min: Decimal | None = None
+    """The smallest value (Range), number of rows (RowCount) or share (LabelBalance) allowed."""
+    max: Decimal | None = None
+    """The largest value (Range), number of rows (RowCount) or share (MissingRate) allowed."""
+    values: (
+        Annotated[
+            tuple[Annotated[str, StringConstraints(max_length=253)], ...], Field(max_length=100)
+        ]
+        | None
+    ) = None
+    """The values that may occur, as text (AllowedValues)."""
+
+
+class Validation(ApiModel):
+    """The rules that the training data must keep."""
+
+    on_failure: Literal["Fail", "Warn"] = "Fail"
+    """Fail stops the job; Warn goes on and tells of it in the condition DataValidated."""
+    rules: Annotated[tuple[DataRule, ...], Field(max_length=50)] = ()
+
+
+class Holdout(ApiModel):
+    """The share of `train` that is kept for the metrics where there is no `test` input."""
+
+    fraction: Decimal = "0.2"
+    stratify: bool = True
+    """Keep the label's shares alike in both parts (classification only)."""
+
+
+class Data(ApiModel):
+    """The tables, and what is to be learned from them."""
+
+    model_config = validated(
+        Rule(
+            "self.inputs.exists(i, i.name == 'train')",
+            "inputs must have one named train: the table that the model learns from",
+        ),
+        Rule(
+            "self.inputs.all(i, i.name == 'train' || i.name == 'test')",
+            "inputs are named train or test; other names have no meaning",
+        ),
+        Rule(
+            "self.inputs.all(i, i.uri.endsWith('.csv') || i.uri.endsWith('.parquet'))",
+            "inputs[].uri must end in .csv or .parquet",
+        ),
+    )
+
+    inputs: Annotated[
+        tuple[Input, ...], Field(min_length=1, max_length=2, json_schema_extra=list_map("name"))
+    ]
+    target: Column
+    """The column that the model shall predict."""
+    features: Annotated[tuple[Column, ...], Field(max_length=1000)] = ()
+    """The columns that the model sees; all but the target if empty."""
+    holdout: Holdout = Holdout()
+    validation: Validation = Validation()
+    credentials_ref: LocalRef | None = None
+    """The Secret whose keys (AWS_ACCESS_KEY_ID, …, AWS_ENDPOINT_URL) the job's pod gets."""
+
+
+class Sklearn(ApiModel):
+    """The built-in trainer: any estimator under `sklearn.`"""
+
+    estimator: Annotated[
+        str,
+        StringConstraints(pattern=r"^sklearn(\.[a-z_0-9]+)+\.[A-Z][A-Za-z0-9]*$", max_length=253),
+    ]
+    """The estimator's import path, such as `sklearn.linear_model.LogisticRegression`."""
+    parameters: Annotated[
+        dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+    ] = {}
+    """The estimator's parameters, by their scikit-learn names."""
+    preprocessing: Literal["Auto", "None"] = "Auto"
+    """Auto imputes and scales numbers and one-hot encodes categories; None passes numbers through."""
+
+
+class Trainer(ApiModel):
+    """How the model is made."""
+
+    sklearn: Sklearn
+
+
+class CrossValidation(ApiModel):
+    """Cross-validation on `train`, reported as `cv_<metric>_mean` and `cv_<metric>_std`."""
+
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    metric: MetricName
+
+
+class GateMetric(ApiModel):
+    """A bound that a metric of the held-out rows must keep."""
+
+    model_config = validated(
+        Rule("has(self.min) || has(self.max)", "a gate's metric needs min or max"),
+    )
+
+    name: MetricName
+    """A name of metrics.json, such as `accuracy` or `roc_auc`."""
+    min: Decimal | None = None
+    max: Decimal | None = None
+
+
+class Gate(ApiModel):
+    """Bounds that the model must keep before it is published."""
+
+    name: Name
+    metrics: Annotated[tuple[GateMetric, ...], Field(min_length=1, max_length=20)]
+
+
+class Reproducibility(ApiModel):
+    """What makes two runs alike."""
+
+    seed: Annotated[int, Field(ge=0, le=4294967295)] = 42
+
+
+class Output(ApiModel):
+    """Where the model goes: a new folder, named after the job, below `uri`."""
+
+    model_config = validated(Rule("self.uri.endsWith('/')", "output.uri must end in /"))
+
+    uri: S3Uri
+    format: Format = "Skops"
+    credentials_ref: LocalRef | None = None
+    """The Secret to write with; `data.credentialsRef` if absent."""
+
+
+class TrainingTemplate(ApiModel):
+    """What a TrainingJob does, without the Model that it does it for."""
+
+    data: Data
+    trainer: Trainer
+    cross_validation: CrossValidation | None = None
+    gates: Annotated[
+        tuple[Gate, ...], Field(max_length=10, json_schema_extra=list_map("name"))
+    ] = ()
+    reproducibility: Reproducibility = Reproducibility()
+    output: Output
+    resources: Resources = Resources()
+    deadline: Duration = "4h"
+    """The job is ended when it has run this long."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often a run is tried again that failed for a passing reason."""
+    ttl_after_finished: Duration = "7d"
+    """The job's pods are deleted this long after its end; the TrainingJob itself stays."""
+
+
+class TrainingJobSpec(TrainingTemplate):
+    """What is trained; it can't be changed after creation, but for `ttlAfterFinished`."""
+
+    model_config = validated(
+        Rule(
+            "self.data == oldSelf.data && self.trainer == oldSelf.trainer "
+            "&& self.output == oldSelf.output && self.reproducibility == oldSelf.reproducibility",
+            "data, trainer, output and reproducibility can't be changed: create a new TrainingJob",
+        ),
+    )
+
+    model_ref: LocalRef | None = None
+    """The Model that may take the result as its next candidate (`artifact.fromTraining`)."""
+
+
+class Lineage(ApiModel):
+    """Where a model comes from, by digest."""
+
+    inputs: dict[str, str] = {}
+    """SHA-256 of each input, by name."""
+    image: str = ""
+    seed: int | None = None
+    packages: str = ""
+    """Digest of the sorted list of installed Python packages."""
+    triggered_by: str = ""
+    """The drift policy and decision that asked for this run, if any."""
+
+
+class PublishedOutput(ApiModel):
+    """What the job published."""
+
+    uri: str
+    digest: str
+    profile: str = ""
+    format: Format = "Skops"
+
+
+class TrainingJobStatus(ApiModel):
+    """What the operator has seen of the job."""
+
+    observed_generation: int = 0
+    state: str = ""
+    """Pending, Fetching, Validating, Training, Publishing, Succeeded or Failed; for people."""
+    start_time: str | None = None
+    completion_time: str | None = None
+    duration: str | None = None
+    metric: str | None = None
+    """The first metric in words, for the printed table."""
+    metrics: dict[str, str] = {}
+    lineage: Lineage | None = None
+    output: PublishedOutput | None = None
+    conditions: Annotated[tuple[Condition, ...], Field(json_schema_extra=list_map("type"))] = ()
+
+    def condition(self, kind: str) -> Condition | None:
+        return next((c for c in self.conditions if c.type == kind), None)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether a verified model was published."""
+        return self.state == "Succeeded" and self.output is not None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("Succeeded", "Failed")
+
+
+class TrainingJob(ApiModel):
+    """Trains a model on tables in an object store and publishes it with its reference profile."""
+
+    metadata: ObjectMeta
+    spec: TrainingJobSpec
+    status: TrainingJobStatus = TrainingJobStatus()

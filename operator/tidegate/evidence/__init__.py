@@ -1,0 +1,1 @@
+"""Pure counting: windows that add up, the reference profile, latency bins, inference ids."""

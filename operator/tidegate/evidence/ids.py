@@ -1,0 +1,53 @@
+"""Inference ids: which answer a label belongs to, without storing or parsing anything.
+
+The proxy adds `x-tidegate-id` to each answer; `POST /feedback` brings it back with the true label.
+An id is `<member>.<sequence>.<nonce>`: the uid of the pod that answered, the answer's number in
+that pod, and a keyed hash of the number, so that an id can't be guessed or made up.
+"""
+
+import hashlib
+import hmac
+from typing import NamedTuple
+
+from typing_extensions import override
+
+
+class InferenceId(NamedTuple):
+    """The parts of an id."""
+
+    member: str
+    sequence: int
+    nonce: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.member}.{self.sequence:x}.{self.nonce}"
+
+
+def nonce(secret: bytes, sequence: int) -> str:
+    """The keyed hash that proves that this pod, in this life, gave out `sequence`."""
+    return hashlib.blake2b(sequence.to_bytes(8, "big"), key=secret, digest_size=8).hexdigest()
+
+
+def issue(member: str, secret: bytes, sequence: int) -> str:
+    """The id of answer number `sequence` of `member`."""
+    return f"{member}.{sequence:x}.{nonce(secret, sequence)}"
+
+
+def parse(text: str) -> InferenceId | None:
+    """The parts of an id; None for anything that has not the form of one."""
+    parts = text.split(".")
+    if len(parts) != 3 or len(text) > 128:
+        return None
+    member, sequence, proof = parts
+    if not member or len(proof) != 16 or not sequence or len(sequence) > 16:
+        return None
+    try:
+        return InferenceId(member, int(sequence, 16), proof)
+    except ValueError:
+        return None
+
+
+def genuine(id_: InferenceId, secret: bytes) -> bool:
+    """Whether the id was issued with this secret."""
+    return hmac.compare_digest(nonce(secret, id_.sequence), id_.nonce)

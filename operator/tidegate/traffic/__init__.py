@@ -1,0 +1,1 @@
+"""Pure traffic splitting: the routing document, its signature, the operator's tokens."""
