@@ -1,0 +1,53 @@
+"""Decision statistics that stay valid however often one looks at them."""
+
+from tidegate.statistics.bins import BinsTest
+from tidegate.statistics.combine import combine, e_bh
+from tidegate.statistics.difference import DifferenceTest
+from tidegate.statistics.distance import (
+    dispersion,
+    jensen_shannon,
+    jensen_shannon_noise,
+    js_tolerance_to_eps,
+    largest_bin,
+    psi,
+    psi_noise,
+    psi_tolerance_to_eps,
+    total_variation,
+    wasserstein,
+)
+from tidegate.statistics.drift import DriftDetector, RateDetector, alarm_threshold
+from tidegate.statistics.latency import (
+    bins_of_increase,
+    decayed,
+    increase_of_bins,
+    latency_tables,
+    quantile_bin,
+)
+from tidegate.statistics.ratio import RatioTest, ratio_grid
+
+__all__ = [
+    "BinsTest",
+    "DifferenceTest",
+    "DriftDetector",
+    "RateDetector",
+    "RatioTest",
+    "alarm_threshold",
+    "bins_of_increase",
+    "combine",
+    "decayed",
+    "dispersion",
+    "e_bh",
+    "increase_of_bins",
+    "jensen_shannon",
+    "jensen_shannon_noise",
+    "js_tolerance_to_eps",
+    "largest_bin",
+    "latency_tables",
+    "psi",
+    "psi_noise",
+    "psi_tolerance_to_eps",
+    "quantile_bin",
+    "ratio_grid",
+    "total_variation",
+    "wasserstein",
+]

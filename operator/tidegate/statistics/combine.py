@@ -1,0 +1,37 @@
+"""Several metrics, one decision: e-values may be averaged whatever depends on whatever."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+
+
+def combine(log_e: ArrayLike, weights: ArrayLike) -> float:
+    """The evidence of the weighted mean of e-values, in nats.
+
+    Formula: `ln sum_i w_i exp(log_e_i)`, weights scaled to sum 1. A mean of e-values is an e-value
+    under any dependence, and reaches 1/alpha no later than the union bound does.
+    Source: V. Vovk, R. Wang, Annals of Statistics 49 (2021).
+
+    >>> float(np.exp(combine(np.log([300.0, 100.0]), [1, 3])).round(6))
+    150.0
+    """
+    w = np.asarray(weights, dtype=np.float64)
+    if (w < 0).any() or w.sum() <= 0:
+        raise ValueError(f"weights must be >= 0 and not all 0, got {w.tolist()}")
+    return float(logsumexp(np.asarray(log_e, dtype=np.float64), b=w / w.sum()))
+
+
+def e_bh(log_e: ArrayLike, alpha: float) -> NDArray[np.intp]:
+    """Which metrics to blame: indices, strongest first, false discovery rate at most alpha.
+
+    Formula: the k largest, for the greatest k with `e_(k) >= M / (alpha k)`.
+    Source: R. Wang, A. Ramdas, JRSS B 84 (2022) (e-BH, any dependence).
+
+    >>> e_bh([0.1, 9.0, 4.5], alpha=0.05).tolist()
+    [1, 2]
+    """
+    evidence = np.asarray(log_e, dtype=np.float64)
+    order = np.argsort(-evidence, kind="stable")
+    bar = np.log(evidence.size / (alpha * np.arange(1, evidence.size + 1)))
+    passing = np.flatnonzero(evidence[order] >= bar)
+    return order[: passing[-1] + 1] if passing.size else order[:0]

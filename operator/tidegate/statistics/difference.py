@@ -1,0 +1,204 @@
+"""How many more events in a hundred rows on the candidate than on stable, decided at any time.
+
+The test for tolerances in absolute terms ("at most 0.5 points more errors"). Unlike a ratio it is
+at ease with a stable arm that never fails: rows without an event are evidence too.
+"""
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp, xlog1py
+
+from tidegate.statistics.floats import Floats, pack, unpack
+
+LEVEL_MEMORY = 0.9  # the level of stable is followed over about ten slots
+LARGEST_BET = 0.95  # of the bet that a single row could ruin
+SMALLEST_RATE = 1e-6  # keeps logarithms finite; far below what any slot can show
+EXCESS = np.exp2(np.arange(-1.0, 10.0))  # alternatives above the tolerance, in tolerances
+SHORTFALL = np.array([0.25, 0.5, 0.75, 1.0])  # alternatives below it; 1 = no difference at all
+
+
+def log_bet(  # the counts of a slot, the point bet on, the null's edge
+    k1: ArrayLike,
+    n1: ArrayLike,
+    k0: ArrayLike,
+    n0: ArrayLike,
+    q1: ArrayLike,
+    q0: ArrayLike,
+    edge: ArrayLike,
+) -> Floats:
+    """The log e-value of one slot for rates (q1, q0) against `rate1 - rate0 <= edge` (or `>=`).
+
+    Formula: `sum_rows1 ln(1 + b/n1 (x - p1)) + sum_rows0 ln(1 - b/n0 (x - p0))`, x = 0 or 1,
+    with `p1 - p0 = edge` and `b = (q1 - q0 - edge) / (p1(1-p1)/n1 + p0(1-p0)/n0)`, limited so that
+    each factor stays positive. Its expectation is at most `exp(b (rate1 - rate0 - edge))`: <= 1
+    under the null, whatever the level and however the rates vary inside the slot; b > 0 tests the
+    null `<= edge`, b < 0 the null `>= edge`. The chosen (p1, p0) is where the edge is hardest to
+    tell from (q1, q0), which makes the bet nearly the most powerful one.
+    Source: R. Turner, P. Gruenwald, arXiv 2302.11401 (convex nulls of 2x2 tables);
+    I. Waudby-Smith, A. Ramdas, JRSS B 86 (2024) (betting on bounded means). Unit: nats.
+
+    >>> float(log_bet(6, 100, 10, 1000, 0.06, 0.01, 0.02).round(3))  # 6 % against 1 %, edge 2 pp
+    1.153
+    """
+    q1, q0, edge = np.asarray(q1), np.asarray(q0), np.asarray(edge)
+    k1, n1, k0, n0 = np.asarray(k1), np.asarray(n1), np.asarray(k0), np.asarray(n0)
+    gap = q1 - q0 - edge
+    v1, v0 = q1 * (1 - q1) / n1, q0 * (1 - q0) / n0
+    least = np.maximum(0.0, -edge) + SMALLEST_RATE
+    most = np.minimum(1.0, 1.0 - edge) - SMALLEST_RATE
+    p0 = np.clip(q0 + gap * v0 / (v1 + v0), least, most)
+    p1 = p0 + edge
+    b = gap / (p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0)
+    up = LARGEST_BET * np.minimum(n1 / p1, n0 / (1 - p0))
+    down = LARGEST_BET * np.minimum(n1 / (1 - p1), n0 / p0)
+    b = np.clip(b, -down, up)
+    on_candidate = xlog1py(k1, b / n1 * (1 - p1)) + xlog1py(n1 - k1, -b / n1 * p1)
+    on_stable = xlog1py(k0, -b / n0 * (1 - p0)) + xlog1py(n0 - k0, b / n0 * p0)
+    return np.asarray(on_candidate + on_stable)
+
+
+def difference_grid() -> Floats:
+    """Differences of rates between -0.9 and 0.9, fine near 0, at which the interval is tested.
+
+    >>> difference_grid().size, float(difference_grid()[40])
+    (81, 0.0)
+    """
+    positive = np.geomspace(1e-4, 0.9, 40)
+    return np.concatenate([-positive[::-1], [0.0], positive])
+
+
+class DifferenceTest:
+    """Does the candidate's event rate exceed stable's by more than `tol` (a difference of rates)?
+
+    Formula: `E_worse = sum_g w_g prod_slots bet(p, p + tol * (1 + x_g); edge = tol)` and
+    `E_good = sum_g v_g prod_slots bet(p, p + tol * (1 - s_g); edge = tol)`, where p is stable's
+    rate in earlier slots and `bet` is `exp(log_bet)`. A share `restart` of the prior mass of
+    E_worse starts in later slots, as in `RatioTest`.
+
+    Null of E_worse: in no slot is the difference above `tol`; null of E_good: in no slot is it
+    below. The level may wander freely from slot to slot. The first slot only teaches the level.
+    Source: see `log_bet`. Unit: nats; rates are events per row.
+
+    >>> test = DifferenceTest(tol=0.005)
+    >>> for _ in range(8):
+    ...     test.update(k1=0, n1=200, k0=0, n0=1800)  # not one error anywhere
+    >>> test.log_e_good() > math.log(1 / 0.05)
+    True
+    """
+
+    def __init__(
+        self, tol: float, restart: float = 0.3, horizon: int = 240, dispersion: float = 1.0
+    ) -> None:
+        if not 0 < tol < 1:
+            raise ValueError(f"tol is a difference of rates, between 0 and 1, got {tol}")
+        if not 0 <= restart < 1 or horizon < 1:
+            raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
+        if dispersion < 1:
+            raise ValueError(f"dispersion must be at least 1, got {dispersion}")
+        self.tol, self.restart, self.horizon = tol, restart, horizon
+        self.dispersion = dispersion
+        self.slots = 0
+        """Slots with rows in both arms after the first; the others hold no evidence."""
+        self._level = np.zeros(2)  # events and rows of stable, older slots forgotten
+        self._pooled = np.zeros(2)  # weighted differences of the slots, and their weights
+        self._worse = np.zeros(EXCESS.size)
+        self._late = np.full(EXCESS.size, -np.inf)
+        self._good = np.zeros(SHORTFALL.size)
+        self._edges = np.zeros(difference_grid().size)
+
+    def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
+        """Take in one closed slot."""
+        if not (0 <= k1 <= n1 and 0 <= k0 <= n0):
+            raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
+        if n1 == 0 or n0 == 0:
+            return
+        if self._pooled[1] > 0:
+            self._bet(k1, n1, k0, n0)
+        weight = n1 * n0 / (n1 + n0)
+        self._pooled = self._pooled + np.array([weight * (k1 / n1 - k0 / n0), weight])
+        self._level = LEVEL_MEMORY * self._level + np.array([k0, n0])
+
+    def _bet(self, k1: int, n1: int, k0: int, n0: int) -> None:
+        """Multiply the slot's e-values in; all rates bet on come from earlier slots."""
+
+        def evidence(q1: ArrayLike, edge: ArrayLike) -> Floats:
+            rate = np.clip(q1, SMALLEST_RATE, 1 - SMALLEST_RATE)
+            return log_bet(k1, n1, k0, n0, rate, level, edge) / self.dispersion
+
+        level = float(self._level[0] + 0.1) / float(self._level[1] + 0.2)
+        if self.slots < self.horizon and self.restart > 0:
+            self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
+        step = evidence(level + self.tol * (1 + EXCESS), self.tol)
+        step = np.where(level + self.tol < 1 - SMALLEST_RATE, step, 0.0)
+        self._late = self._late + step
+        self._worse = self._worse + step
+        self._good = self._good + evidence(level + self.tol * (1 - SHORTFALL), self.tol)
+        self._edges = self._edges + evidence(level + self._mean_difference(), difference_grid())
+        self.slots += 1
+
+    def log_e_worse(self) -> float:
+        """Evidence that the difference exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
+        log_prior = -0.5 * np.log(EXCESS)
+        log_prior -= logsumexp(log_prior)
+        terms = [*(log_prior + self._worse + math.log1p(-self.restart)), *(log_prior + self._late)]
+        waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
+        if waiting > 0:
+            terms.append(math.log(waiting))
+        return float(logsumexp(terms))
+
+    def log_e_good(self) -> float:
+        """Evidence that the difference is below the tolerance, in nats; pass at `ln(1/beta)`."""
+        return float(logsumexp(self._good, b=SHORTFALL / SHORTFALL.sum()))
+
+    def interval(self, alpha: float = 0.05) -> tuple[float, float]:
+        """The differences not yet refuted at level alpha, valid at any time.
+
+        Formula: edges d of `difference_grid` at which the product over slots of
+        `bet(p + mean past difference, p; edge = d)` is below 1/alpha, widened by one grid step.
+        """
+        kept = np.flatnonzero(self._edges < -math.log(alpha))
+        grid = np.concatenate([[-1.0], difference_grid(), [1.0]])
+        if kept.size == 0:  # the difference has moved so far that no constant one explains it
+            return -1.0, 1.0
+        return float(grid[kept[0]]), float(grid[kept[-1] + 2])
+
+    def estimate(self) -> float | None:
+        """The mean difference of rates; None before any slot had rows in both arms.
+
+        Formula: `sum w (k1/n1 - k0/n0) / sum w`, `w = n1 n0 / (n1 + n0)`. Slots are compared inside
+        themselves, so that a changing weight does not bias it.
+        Source: S. Greenland, J. Robins, Biometrics 41 (1985) (Mantel-Haenszel risk difference).
+        """
+        return self._mean_difference() if self._pooled[1] > 0 else None
+
+    def _mean_difference(self) -> float:
+        return float(self._pooled[0] / self._pooled[1])
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything that `from_state` needs, as JSON of less than 2 kB."""
+        return {
+            "tol": self.tol,
+            "restart": self.restart,
+            "horizon": self.horizon,
+            "dispersion": self.dispersion,
+            "slots": self.slots,
+            "level": pack(self._level),
+            "pooled": pack(self._pooled),
+            "worse": pack(self._worse),
+            "late": pack(self._late),
+            "good": pack(self._good),
+            "edges": pack(self._edges),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The test as it was when `to_state` was called, bit for bit."""
+        test = cls(**{name: state[name] for name in ("tol", "restart", "horizon", "dispersion")})
+        test.slots = int(state["slots"])
+        test._level, test._pooled = unpack(state["level"]), unpack(state["pooled"])
+        test._worse, test._late = unpack(state["worse"]), unpack(state["late"])
+        test._good, test._edges = unpack(state["good"]), unpack(state["edges"])
+        return test

@@ -1,0 +1,147 @@
+"""Distances between histograms: effect sizes to show, and what a tolerance in them means.
+
+They decide nothing here: a distance has no error rate of its own, because its noise depends on the
+number of rows and bins. Arguments are counts or shares with the bins on the last axis.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import rel_entr
+
+from tidegate.statistics.floats import Floats
+
+PSI_FLOOR = 1e-4  # the field's convention: an empty bin counts as 0.01 %
+
+
+def shares(counts: ArrayLike) -> Floats:
+    """Counts scaled to sum 1 over the last axis; all-zero rows become NaN.
+
+    >>> shares([1, 3]).tolist()
+    [0.25, 0.75]
+    """
+    values = np.asarray(counts, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values / values.sum(-1, keepdims=True))
+
+
+def psi(p: ArrayLike, q: ArrayLike) -> Floats:
+    """Population stability index, in nats: `sum (p - q) ln(p / q)`, shares floored at 0.01 %.
+
+    Source: N. Siddiqi, Credit Risk Scorecards (2006); it is Jeffreys' divergence.
+
+    >>> float(psi([0.5, 0.5], [0.6, 0.4]).round(4))
+    0.0405
+    """
+    a, b = np.maximum(shares(p), PSI_FLOOR), np.maximum(shares(q), PSI_FLOOR)
+    return np.asarray(((a - b) * np.log(a / b)).sum(-1))
+
+
+def psi_noise(n: float, n_ref: float, bins: int) -> float:
+    """The PSI to expect between two samples of one distribution: `(K - 1)(1/n + 1/n_ref)`.
+
+    Source: B. Yurdakul, J. Naranjo, Journal of Risk Model Validation 14 (2020). Unit: nats.
+
+    >>> psi_noise(1000, 1000, 11)
+    0.02
+    """
+    return (bins - 1) * (1 / n + 1 / n_ref)
+
+
+def jensen_shannon(p: ArrayLike, q: ArrayLike) -> Floats:
+    """Jensen-Shannon distance, `sqrt(KL(p||m)/2 + KL(q||m)/2)`, m = (p + q)/2; at most 0.8326.
+
+    The square root makes it a metric; its base is e, as in `scipy.spatial.distance.jensenshannon`.
+    Source: J. Lin, IEEE Trans. Information Theory 37 (1991); D. Endres, J. Schindelin, ibid. 49
+    (2003).
+
+    >>> float(jensen_shannon([1, 0], [0, 1]).round(4)), float(jensen_shannon([2, 2], [1, 1]))
+    (0.8326, 0.0)
+    """
+    a, b = shares(p), shares(q)
+    m = (a + b) / 2
+    return np.asarray(np.sqrt((rel_entr(a, m) + rel_entr(b, m)).sum(-1).clip(0) / 2))
+
+
+def jensen_shannon_noise(n: float, n_ref: float, bins: int) -> float:
+    """The distance to expect between two samples of one distribution.
+
+    Formula: `sqrt((K - 1)(1/n + 1/n_ref) / 8)`, since JS^2 is about PSI/8 for near distributions.
+
+    >>> round(jensen_shannon_noise(1000, 1000, 11), 3)
+    0.05
+    """
+    return math.sqrt(psi_noise(n, n_ref, bins) / 8)
+
+
+def wasserstein(p: ArrayLike, q: ArrayLike) -> Floats:
+    """First Wasserstein distance of ordered bins, in bins: `sum |P - Q|` of cumulative shares.
+
+    >>> float(wasserstein([1, 0, 0], [0, 0, 1]))
+    2.0
+    """
+    return np.asarray(np.abs(np.cumsum(shares(p) - shares(q), axis=-1)).sum(-1))
+
+
+def total_variation(p: ArrayLike, q: ArrayLike) -> Floats:
+    """The share of rows that would have to change bins: `sum |p - q| / 2`.
+
+    >>> float(total_variation([1, 1], [3, 1]))
+    0.25
+    """
+    return np.asarray(np.abs(shares(p) - shares(q)).sum(-1) / 2)
+
+
+def largest_bin(p: ArrayLike, q: ArrayLike) -> tuple[int, float]:
+    """The bin whose share differs most, and by how much: what a message should name.
+
+    >>> largest_bin([6, 2, 2], [2, 4, 4])
+    (0, 0.4)
+    """
+    gap = shares(p) - shares(q)
+    j = int(np.argmax(np.abs(gap)))
+    return j, float(gap[j].round(12))
+
+
+def psi_tolerance_to_eps(tolerance: float) -> float:
+    """The radius in `KL(p||r)` of `DriftDetector` that a PSI of `tolerance` stands for: half of it.
+
+    PSI is `KL(p||r) + KL(r||p)`, and near r both halves are equal. Unit: nats.
+
+    >>> psi_tolerance_to_eps(0.1)
+    0.05
+    """
+    return tolerance / 2
+
+
+def js_tolerance_to_eps(tolerance: float) -> float:
+    """The radius in `KL(p||r)` that a Jensen-Shannon distance of `tolerance` stands for: `4 d^2`.
+
+    Near r, `KL = chi2/2` and `JS^2 = chi2/8`. Unit: nats.
+
+    >>> round(js_tolerance_to_eps(0.1), 12)
+    0.04
+    """
+    if not 0 < tolerance < math.sqrt(math.log(2)):
+        raise ValueError(f"a Jensen-Shannon distance lies between 0 and 0.8326, got {tolerance}")
+    return 4 * tolerance**2
+
+
+def dispersion(counts_by_window: ArrayLike, r: ArrayLike) -> float:
+    """How clustered the rows are (D): variance of the shares over that of independent rows.
+
+    Formula: `max(1, mean_tj (c_tj - n_t r_j)^2 / (n_t r_j (1 - r_j)))` over windows t and bins j
+    with `n_t r_j >= 1`. Wants 50 windows in which nothing drifted.
+    Source: W. Cochran, Biometrics 10 (1954) (chi2 per degree of freedom). Unit: rows.
+
+    >>> dispersion([[55, 45], [40, 60]], [0.5, 0.5])  # (25 + 100) / 25 / 2
+    2.5
+    """
+    counts, ref = np.asarray(counts_by_window, dtype=np.float64), shares(r)
+    expected = counts.sum(-1, keepdims=True) * ref
+    usable = (expected >= 1) & (ref < 1)
+    if not usable.any():
+        return 1.0
+    variance = np.where(usable, expected * (1 - ref), 1.0)
+    return max(1.0, float(((counts - expected) ** 2 / variance)[usable].mean()))

@@ -1,0 +1,261 @@
+"""How much more often an event happens on the candidate than on stable, decided at any time.
+
+Unit of evidence: a closed slot in which the traffic weight was constant, with `k1` events in `n1`
+rows of the candidate and `k0` in `n0` of stable. Given that `m = k1 + k0` events happened, only the
+arm in which they happened is used: the level of the slot (day and night, incidents, a changing
+weight) cancels. Evidence is a log e-value in nats: if the null holds, the probability that it ever
+reaches `ln(1/alpha)` is at most alpha, however often one looks (Ville's inequality).
+"""
+
+import math
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import gammaln, logsumexp
+
+from tidegate.statistics.floats import Floats, pack, unpack
+
+STEPS_PER_OCTAVE = 4  # finer grids cost state and gain nothing that a decision can feel
+SHOWN_PER_OCTAVE = 32  # a shown interval needs a finer grid than a decision
+FARTHEST_STEP = 27  # alternatives reach 2 ** 6.75 = 108 times the tolerated ratio
+PRIOR_DISPERSION, PRIOR_SLOTS = 2.0, 5.0  # "auto" starts suspicious and learns in a few slots
+
+
+def ratio_grid(lo: float = 1 / 20, hi: float = 100.0, per_octave: int = STEPS_PER_OCTAVE) -> Floats:
+    """Ratios candidate/stable from about `lo` to about `hi`, equal steps in the logarithm.
+
+    The grid is `2 ** (i / per_octave)` for integers i, so that 1 (no difference) is a point of it.
+
+    >>> ratio_grid(0.5, 2, 2).round(3).tolist()
+    [0.5, 0.707, 1.0, 1.414, 2.0]
+    """
+    first = math.floor(per_octave * math.log2(lo) + 0.5)
+    last = math.floor(per_octave * math.log2(hi) + 0.5)
+    return np.exp2(np.arange(first, last + 1) / per_octave)
+
+
+def log_normaliser(psi: ArrayLike, n1: int, n0: int, m: int) -> Floats:
+    """`Z(psi)`, the bound of `ln E[psi^K]` when the candidate's rows are a random subset.
+
+    Formula: `min(m, n1) * ln(1 + max(m, n1)/N * (psi - 1))`, N = n1 + n0: the smaller one of the
+    two binomials that are more spread out than Hypergeometric(N, m, n1).
+    Source: W. Hoeffding, JASA 58 (1963), Theorem 4 (sampling without replacement is dominated in
+    the convex order by sampling with replacement). Unit: nats.
+
+    >>> float(log_normaliser(2.0, 1, 1, 1))  # ln((2 + 1) / 2)
+    0.4054651081081644
+    """
+    few, many = min(m, n1), max(m, n1)
+    return np.asarray(few * np.log1p(many / (n1 + n0) * (np.asarray(psi) - 1.0)))
+
+
+def log_moment(psi: ArrayLike, n1: int, n0: int, m: int) -> Floats:
+    """`ln E[psi^K]` for `K ~ Hypergeometric(N, m, n1)`, exactly; costs a sum over all tables.
+
+    Formula: `ln sum_k C(n1, k) C(n0, m-k) psi^k / C(N, m)`. Source: R. A. Fisher, JRSS 98 (1935).
+    Unit: nats.
+
+    >>> float(log_moment(2.0, 1, 1, 1).round(12))
+    0.405465108108
+    """
+    k = np.arange(max(0, m - n0), min(m, n1) + 1)
+    log_tables = _log_choose(n1, k) + _log_choose(n0, m - k) - _log_choose(n1 + n0, np.array([m]))
+    log_psi = np.log(np.asarray(psi, dtype=np.float64))
+    return np.asarray(logsumexp(log_tables + np.multiply.outer(log_psi, k), axis=-1))
+
+
+def _log_choose(n: int, k: Floats | np.ndarray[Any, Any]) -> Floats:
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+
+
+class RatioTest:
+    """Is the event more frequent on the candidate, by more than a tolerated ratio?
+
+    Formula, for a slot and a tolerated ratio `c = 1 + tol`:
+
+        l(psi)  = k1 * ln(psi) - Z(psi)
+        E_worse = sum_g w_g prod_slots exp((l(c * a_g) - l(c)) / phi),   a_g = 2^(g/4),  w_g ~ 1/a_g
+        E_good  = sum_g v_g prod_slots exp((l(d / a_g) - l(d)) / phi),   d = 1 + margin, v_g ~ 1/a_g
+
+    A share `restart` of the prior mass of E_worse is spread over the first `horizon` slots as later
+    starting points, so that a regression that begins late is found almost as fast as an early one;
+    the mass that has not started yet counts as 1.
+
+    Because the alternatives are multiples of the tolerated ratio, `tol` and `margin` may be given
+    anew for each slot. That keeps the guarantee as long as they depend on earlier slots only: each
+    slot then contributes one factor with expectation <= 1, given the past. A tolerance in absolute
+    terms belongs to `DifferenceTest`, which also gains evidence when no event happens at all.
+
+    `dispersion` divides the evidence: the number of rows that share their fate (requests of one
+    sticky session), or "auto" to estimate it from the slots that have passed.
+
+    Null of E_worse: the ratio is at most 1 + tol; null of E_good: it is at least 1 + margin. At
+    `tol = 0` the validity rests on the random routing alone. Elsewhere it is exact for rare events
+    and conservative otherwise.
+    Source: after M. Lindon, A. Malek, NeurIPS 2022 (arXiv 2011.03567); R. Turner, A. Ly,
+    P. Gruenwald, JSPI 230 (2024).
+
+    >>> test = RatioTest(dispersion=1.0)
+    >>> for _ in range(3):
+    ...     test.update(k1=12, n1=300, k0=40, n0=5700)  # 4 % against 0.7 %
+    >>> test.log_e_worse() > math.log(1 / 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        tol: float = 0.0,
+        margin: float = 0.5,
+        restart: float = 0.3,
+        horizon: int = 240,
+        dispersion: float | Literal["auto"] = "auto",
+        exact: bool = False,  # noqa: FBT001, FBT002  # part of the published signature
+    ) -> None:
+        if tol < 0 or margin < 0:
+            raise ValueError(f"tolerances must not be negative, got tol={tol}, margin={margin}")
+        if not 0 <= restart < 1 or horizon < 1:
+            raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
+        if dispersion != "auto" and dispersion < 1:
+            raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
+        self.tol, self.margin = tol, margin
+        self.restart, self.horizon = restart, horizon
+        self.dispersion: float | Literal["auto"] = dispersion
+        self.exact = exact
+        self.slots = 0
+        """Slots with an event in either arm and rows in both; the others hold no evidence."""
+        self._ratios = ratio_grid()
+        self._steps = np.exp2(np.arange(1, FARTHEST_STEP + 1) / STEPS_PER_OCTAVE)
+        self._log_prior = -np.log(self._steps) - logsumexp(-np.log(self._steps))
+        self._plain = np.zeros_like(self._ratios)
+        self._worse = np.zeros_like(self._steps)
+        self._good = np.zeros_like(self._steps)
+        self._late = np.full_like(self._steps, -np.inf)
+        self._chi2 = 0.0
+
+    def update(
+        self,
+        k1: int,
+        n1: int,
+        k0: int,
+        n0: int,
+        tol: float | None = None,
+        margin: float | None = None,
+    ) -> None:
+        """Take in one closed slot; `tol` and `margin` may depend on earlier slots only."""
+        if not (0 <= k1 <= n1 and 0 <= k0 <= n0):
+            raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
+        tolerated = 1.0 + (self.tol if tol is None else tol)
+        refused = 1.0 + (self.margin if margin is None else margin)
+        if min(tolerated, refused) < 1.0:
+            raise ValueError(f"tolerances must not be negative, got tol={tol}, margin={margin}")
+        m = k1 + k0
+        if n1 == 0 or n0 == 0 or m == 0:
+            return
+        phi = self.phi()
+
+        def evidence(psi: ArrayLike) -> Floats:
+            z = (log_moment if self.exact else log_normaliser)(psi, n1, n0, m)
+            return np.asarray((k1 * np.log(psi) - z) / phi)
+
+        self._observe_spread(k1, n1, n0, m)
+        step = evidence(tolerated * self._steps) - evidence(tolerated)
+        starting = self.restart / self.horizon if self.slots < self.horizon else 0.0
+        if starting > 0:
+            self._late = np.logaddexp(self._late, math.log(starting))
+        self._late = self._late + step
+        self._worse += step
+        self._good += evidence(refused / self._steps) - evidence(refused)
+        self._plain += evidence(self._ratios)
+        self.slots += 1
+
+    def phi(self) -> float:
+        """The divisor of the next slot's evidence: Pearson's chi2 per past slot, at least 1."""
+        if self.dispersion != "auto":
+            return self.dispersion
+        prior = PRIOR_DISPERSION * PRIOR_SLOTS
+        return max(1.0, (prior + self._chi2) / (PRIOR_SLOTS + self.slots))
+
+    def _observe_spread(self, k1: int, n1: int, n0: int, m: int) -> None:
+        """Add the slot to the sum of `(k1 - mean)^2 / variance`, at the best ratio of the past."""
+        share = n1 / (n1 + n0)
+        ratio = float(self._ratios[np.argmax(self._plain)]) if self.slots else 1.0
+        q = share * ratio / (1 - share + share * ratio)
+        variance = m * q * (1 - q) * (1 - m / (n1 + n0))
+        if variance > 0:
+            self._chi2 += (k1 - m * q) ** 2 / variance
+
+    def log_e_worse(self) -> float:
+        """Evidence that the ratio exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
+        terms = [*(self._log_prior + self._worse + math.log1p(-self.restart))]
+        terms += [*(self._log_prior + self._late)]
+        waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
+        if waiting > 0:
+            terms.append(math.log(waiting))
+        return float(logsumexp(terms))
+
+    def log_e_good(self) -> float:
+        """Evidence that the ratio is below the margin, in nats; pass at `ln(1/beta)`."""
+        return float(logsumexp(self._log_prior + self._good))
+
+    def _curve(self) -> tuple[Floats, Floats]:
+        """Ratios and evidence at display resolution: Catmull-Rom cubics through the grid."""
+        y = self._plain
+        slope = np.gradient(y, edge_order=2)
+        t = np.arange(SHOWN_PER_OCTAVE // STEPS_PER_OCTAVE) * STEPS_PER_OCTAVE / SHOWN_PER_OCTAVE
+        t = t[:, None]
+        h00, h10 = (1 + 2 * t) * (1 - t) ** 2, t * (1 - t) ** 2
+        h01, h11 = t**2 * (3 - 2 * t), t**2 * (t - 1)
+        inner = h00 * y[:-1] + h10 * slope[:-1] + h01 * y[1:] + h11 * slope[1:]
+        low = self._ratios[0]
+        octaves = np.arange(inner.size + 1) / SHOWN_PER_OCTAVE
+        return low * np.exp2(octaves), np.append(inner.T.ravel(), y[-1])
+
+    def interval(self, alpha: float = 0.05) -> tuple[float, float]:
+        """The ratios not yet refuted at level alpha; valid at any time. 0 and inf mean unbounded.
+
+        Formula: `{psi : ln mean_g exp L(psi_g) - L(psi) < ln(1/alpha)}`, L the sum of l over slots.
+        Source: S. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, Annals of Statistics 49 (2021).
+        """
+        ratios, evidence = self._curve()
+        mixture = float(logsumexp(self._plain)) - math.log(self._plain.size)
+        kept = np.flatnonzero(mixture - evidence < -math.log(alpha))
+        low, high = int(kept[0]), int(kept[-1])
+        return (
+            0.0 if low == 0 else float(ratios[low - 1]),
+            math.inf if high == ratios.size - 1 else float(ratios[high + 1]),
+        )
+
+    def estimate(self) -> float | None:
+        """The ratio that explains the slots best; None before the first event."""
+        if self.slots == 0:
+            return None
+        ratios, evidence = self._curve()
+        return float(ratios[np.argmax(evidence)])
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything that `from_state` needs, as JSON of less than 2 kB."""
+        return {
+            "tol": self.tol,
+            "margin": self.margin,
+            "restart": self.restart,
+            "horizon": self.horizon,
+            "dispersion": self.dispersion,
+            "exact": self.exact,
+            "slots": self.slots,
+            "chi2": self._chi2,
+            "plain": pack(self._plain),
+            "worse": pack(self._worse),
+            "late": pack(self._late),
+            "good": pack(self._good),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The test as it was when `to_state` was called, bit for bit."""
+        names = ("tol", "margin", "restart", "horizon", "dispersion", "exact")
+        test = cls(**{name: state[name] for name in names})
+        test.slots, test._chi2 = int(state["slots"]), float(state["chi2"])
+        test._plain, test._worse = unpack(state["plain"]), unpack(state["worse"])
+        test._late, test._good = unpack(state["late"]), unpack(state["good"])
+        return test
