@@ -1,0 +1,52 @@
+# The whole developer interface; each target calls one program. `make help` lists them.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: help setup demo demo-down test check generate verify bench image push lock
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with the locked packages and this project, editable
+	hack/setup
+
+.venv/.complete: pyproject.toml requirements/dev.lock
+	hack/setup
+
+demo: .venv/.complete ## Show the whole story on a real cluster (KUBECONFIG and REGISTRY: on yours)
+	$(BIN)/python -m hack.demo up
+
+demo-down: .venv/.complete ## Remove all that the demo made, the cluster too if the demo made it
+	$(BIN)/python -m hack.demo down
+
+test: .venv/.complete ## Run all tests; TIER=unit, integration or e2e runs one tier
+	$(BIN)/python -m hack.tests $(TIER)
+
+check: .venv/.complete ## The gate of every commit: lint, types, import contracts, spelling, unit tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+	$(BIN)/pytest -q
+
+generate: .venv/.complete ## Write the CRDs and all else that is made from the types
+	$(BIN)/python -m tidegate.crdgen
+
+verify: generate check ## What a reviewer runs: generate, check, and nothing may have changed
+	git diff --exit-code
+
+bench: .venv/.complete ## Measure; one folder a question in benchmarks/
+	$(BIN)/python -m benchmarks
+
+image: .venv/.complete ## Build the operator, sidecar and runtime images
+	hack/cluster/cluster build-images
+
+push: image ## Push the images to REGISTRY
+	hack/cluster/cluster push-images --registry $(REGISTRY)
+
+lock: .venv/.complete ## Resolve requirements/*.lock (hack/lock --upgrade for newer versions)
+	hack/lock
