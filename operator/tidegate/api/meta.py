@@ -33,6 +33,12 @@ class Rule(NamedTuple):
     message: str
 
 
+NAME_FITS_LABEL = Rule(
+    "self.metadata.name.size() <= 63",
+    "metadata.name must have at most 63 characters: it becomes the value of a label",
+)
+
+
 def validated(*rules: Rule) -> ConfigDict:
     """The model config that puts CEL rules beside the type they guard."""
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": [r._asdict() for r in rules]})

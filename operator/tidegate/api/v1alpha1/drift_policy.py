@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tidegate.api.meta import (
+    NAME_FITS_LABEL,
     ApiModel,
     Condition,
     Decimal,
@@ -78,6 +79,14 @@ class Signal(ApiModel):
         Rule(
             "!has(self.warn) || !has(self.breach) || double(self.warn) <= double(self.breach)",
             "warn must not be larger than breach",
+        ),
+        Rule(
+            "!has(self.breach) || double(self.breach) > 0.0",
+            "breach must be larger than 0: no two samples are quite alike",
+        ),
+        Rule(
+            "!has(self.share) || (double(self.share) > 0.0 && double(self.share) <= 1.0)",
+            "share must be larger than 0 and at most 1",
         ),
     )
 
@@ -221,6 +230,8 @@ class DriftPolicyStatus(ApiModel):
 
 class DriftPolicy(ApiModel):
     """Watches Models for drift and decay, and retrains within bounds."""
+
+    model_config = validated(NAME_FITS_LABEL)
 
     metadata: ObjectMeta
     spec: DriftPolicySpec

@@ -172,6 +172,13 @@ class Metric(ApiModel):
             "a metric takes only the tolerance of its source: remove the other fields",
         ),
         Rule(
+            "(!has(self.maxAbsoluteIncrease) || double(self.maxAbsoluteIncrease) > 0.0) && "
+            "(!has(self.maxRelativeIncrease) || double(self.maxRelativeIncrease) > 0.0) && "
+            "(!has(self.maxDistance) || double(self.maxDistance) > 0.0) && "
+            "(!has(self.maxAbsoluteDrop) || double(self.maxAbsoluteDrop) > 0.0)",
+            "a tolerance must be larger than 0: no number of samples proves that nothing changed",
+        ),
+        Rule(
             "!has(self.quantile) || (double(self.quantile) >= 0.5 && double(self.quantile) <= 0.999)",
             "quantile must be between 0.5 and 0.999",
         ),
@@ -391,6 +398,13 @@ class ModelStatus(ApiModel):
 
 class Model(ApiModel):
     """A machine-learning model: served, delivered by evidence, watched for drift."""
+
+    model_config = validated(
+        Rule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')",
+            "metadata.name becomes a Service's: at most 63 of a-z, 0-9 and -, the first a letter",
+        ),
+    )
 
     metadata: ObjectMeta
     spec: ModelSpec

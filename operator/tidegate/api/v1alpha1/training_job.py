@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from tidegate.api.meta import (
+    NAME_FITS_LABEL,
     ApiModel,
     Condition,
     Decimal,
@@ -89,6 +90,13 @@ class Validation(ApiModel):
 
 class Holdout(ApiModel):
     """The share of `train` that is kept for the metrics where there is no `test` input."""
+
+    model_config = validated(
+        Rule(
+            "double(self.fraction) > 0.0 && double(self.fraction) < 1.0",
+            "holdout.fraction must be between 0 and 1",
+        ),
+    )
 
     fraction: Decimal = "0.2"
     stratify: bool = True
@@ -218,8 +226,14 @@ class TrainingJobSpec(TrainingTemplate):
     model_config = validated(
         Rule(
             "self.data == oldSelf.data && self.trainer == oldSelf.trainer "
-            "&& self.output == oldSelf.output && self.reproducibility == oldSelf.reproducibility",
-            "data, trainer, output and reproducibility can't be changed: create a new TrainingJob",
+            "&& self.output == oldSelf.output && self.reproducibility == oldSelf.reproducibility "
+            "&& self.gates == oldSelf.gates && self.resources == oldSelf.resources "
+            "&& self.deadline == oldSelf.deadline && self.retries == oldSelf.retries "
+            "&& has(self.crossValidation) == has(oldSelf.crossValidation) "
+            "&& (!has(self.crossValidation) || self.crossValidation == oldSelf.crossValidation) "
+            "&& has(self.modelRef) == has(oldSelf.modelRef) "
+            "&& (!has(self.modelRef) || self.modelRef == oldSelf.modelRef)",
+            "spec can't be changed, but for ttlAfterFinished: create a new TrainingJob",
         ),
     )
 
@@ -280,6 +294,8 @@ class TrainingJobStatus(ApiModel):
 
 class TrainingJob(ApiModel):
     """Trains a model on tables in an object store and publishes it with its reference profile."""
+
+    model_config = validated(NAME_FITS_LABEL)
 
     metadata: ObjectMeta
     spec: TrainingJobSpec
