@@ -1,0 +1,46 @@
+"""The generated files: where each lies and what it says."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tidegate.crdgen.crd import HEADER, chart_template, crd_yaml
+from tidegate.crdgen.kinds import KINDS
+from tidegate.crdgen.reference import reference
+
+CHART = Path("charts/tidegate")
+INSTALL = Path("manifests/install.yaml")
+NAMESPACE = "tidegate-system"
+_NAMESPACE_MANIFEST = f"""---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: {NAMESPACE}
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+"""
+
+
+def from_types() -> dict[Path, str]:
+    """What follows from the types alone: CRDs, the chart's templates of them, the reference."""
+    files = {Path("docs/reference/api.md"): reference(KINDS)}
+    for kind in KINDS:
+        files[Path("crds") / f"{kind.plural}.yaml"] = crd_yaml(kind)
+        files[CHART / "templates" / "crds" / f"{kind.plural}.yaml"] = chart_template(kind)
+    return files
+
+
+def from_chart(root: Path, helm: Path) -> dict[Path, str]:
+    """What follows from the chart: one manifest for those who install without helm."""
+    command = [str(helm), "template", "tidegate", str(root / CHART), "--namespace", NAMESPACE]
+    rendered = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - fixed words
+    return {INSTALL: HEADER + _NAMESPACE_MANIFEST + rendered.stdout}
+
+
+def find_helm(environment: Mapping[str, str], cache: Path) -> Path | None:
+    """Helm, from TIDEGATE_BIN or PATH, else the one that the local cluster has built."""
+    named = [environment.get("TIDEGATE_BIN", ""), *environment.get("PATH", "").split(os.pathsep)]
+    built = sorted(cache.glob("bin-*"), key=lambda place: place.stat().st_mtime, reverse=True)
+    places = [Path(place) for place in named if place] + built
+    return next((p / "helm" for p in places if os.access(p / "helm", os.X_OK)), None)
