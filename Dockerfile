@@ -1,0 +1,31 @@
+# syntax=docker/dockerfile:1
+# One image for each program. The build needs no network: `make image` puts everything into the
+# build context, one folder for each target:
+#   wheels/             the wheels of all dependencies
+#   dependencies.txt    their pinned names, so that this layer is built anew only when they change
+#   tidegate-*.whl      Tidegate itself
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE} AS python
+# Bytecode is compiled when the wheels are installed: at run time the root is read-only.
+ENV PATH=/opt/tidegate/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+COPY dependencies.txt /opt/
+RUN --mount=type=bind,source=wheels,target=/wheels \
+    python3 -m venv /opt/tidegate && \
+    pip install --no-cache-dir --no-index --find-links /wheels -r /opt/dependencies.txt
+COPY tidegate-*.whl /opt/
+RUN pip install --no-cache-dir --no-index --no-deps /opt/tidegate-*.whl
+# Not the root folder: `python -m` would search it first.
+WORKDIR /tmp
+USER 65532:65532
+
+FROM python AS operator
+ENTRYPOINT ["python", "-m", "tidegate.controllers"]
+
+FROM python AS sidecar
+ENTRYPOINT ["python", "-m", "tidegate.sidecar"]
+
+FROM python AS runtime
+ENTRYPOINT ["python", "-m", "tidegate.runtime"]

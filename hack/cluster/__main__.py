@@ -1,0 +1,147 @@
+"""The command line: hack/cluster/cluster COMMAND."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from hack.cluster import (
+    binaries,
+    build,
+    containers,
+    images,
+    kubectl,
+    lifecycle,
+    prerequisites,
+    s3,
+)
+from hack.cluster.commands import parser
+from hack.cluster.console import say
+from hack.cluster.errors import ClusterError
+from hack.cluster.instance import Instance, cache_directory, recorded
+
+
+def main() -> int:
+    """Run one command; errors that a person can mend come without a stack trace."""
+    arguments = parser().parse_args()
+    try:
+        return COMMANDS[arguments.command](arguments) or 0
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted; run the command again to go on", file=sys.stderr)
+    return 1
+
+
+def _known(name: str) -> Instance:
+    instance = recorded(name, cache_directory())
+    if instance is None:
+        raise ClusterError(f"there is no cluster {name}", "hack/cluster/cluster up")
+    return instance
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    cache = cache_directory()
+    foreign = kubectl.foreign_kubeconfig(recorded(arguments.name, cache))
+    if foreign:
+        kubectl.verify(kubectl.of_foreign(cache, foreign))
+        return
+    instance = lifecycle.plan(
+        arguments.name,
+        cache,
+        has_node=not arguments.control_plane_only,
+        offset=arguments.port_offset,
+        environment=os.environ,
+    )
+    lifecycle.up(instance, install=not arguments.no_install)
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    instance = recorded(arguments.name, cache_directory())
+    if instance is None:
+        say(f"cluster {arguments.name} is not there: nothing to do")
+    else:
+        lifecycle.down(instance)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    return 0 if lifecycle.status(_known(arguments.name)) else 1
+
+
+def _kubeconfig(arguments: argparse.Namespace) -> None:
+    print(_known(arguments.name).kubeconfig)
+
+
+def _env(arguments: argparse.Namespace) -> None:
+    print(f'export PATH="{binaries.directory(cache_directory())}:$PATH"')
+    print(f'export KUBECONFIG="{_known(arguments.name).kubeconfig}"')
+
+
+def _load_image(arguments: argparse.Namespace) -> None:
+    for name in arguments.image:
+        images.load(cache_directory(), name)
+
+
+def _build_programs(arguments: argparse.Namespace) -> None:
+    cache = cache_directory()
+    names = arguments.program or list(binaries.TOOLS)
+    if binaries.missing(cache, names):
+        prerequisites.require_go()
+    print(binaries.ensure_built(cache, names))
+
+
+def _image(arguments: argparse.Namespace) -> None:
+    cache = cache_directory()
+    machine = prerequisites.this_machine()
+    prerequisites.require_supported(machine, node=True)
+    install = not arguments.no_install
+    prerequisites.ensure_packages(
+        prerequisites.NODE_PACKAGES, install=install, is_root=machine.is_root
+    )
+    targets = arguments.target or list(build.TARGETS)
+    if arguments.action == "base":
+        build.ensure_base(cache)
+    elif arguments.action == "push":
+        build.push(cache, targets, arguments.registry, arguments.tag)
+    else:
+        for target in targets:
+            build.build(cache, target, arguments.base)
+            if containers.SOCKET.exists() and not arguments.no_load:
+                images.load(cache, build.reference(target))
+
+
+def _s3(arguments: argparse.Namespace) -> None:
+    cache = cache_directory()
+    local = recorded(arguments.name, cache)
+    foreign = kubectl.foreign_kubeconfig(local)
+    if foreign:
+        if arguments.image is None:
+            raise ClusterError(
+                "a cluster elsewhere pulls its images from a registry: which is the S3 server's?",
+                "hack/cluster/cluster image push --target s3 REGISTRY, then give "
+                "--image REGISTRY/tidegate-s3:dev",
+            )
+        client = kubectl.of_foreign(cache, foreign)
+    else:
+        client = kubectl.of_instance(_known(arguments.name))
+        if arguments.image is None:
+            build.build(cache, build.S3_TARGET)
+            images.load(cache, build.reference(build.S3_TARGET))
+    image = arguments.image or build.reference(build.S3_TARGET)
+    s3.ensure(client, arguments.namespace, image, arguments.bucket)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "up": _up,
+    "down": _down,
+    "status": _status,
+    "kubeconfig": _kubeconfig,
+    "env": _env,
+    "build": _build_programs,
+    "image": _image,
+    "load-image": _load_image,
+    "s3": _s3,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Tidegate's images: the base, the three programs and the S3 server for demos and tests."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from hack.cluster import images, wheels
+from hack.cluster.binaries import ensure_built
+from hack.cluster.console import progress, say
+from hack.cluster.errors import ClusterError
+from hack.cluster.shell import run
+
+SUITE = "bookworm"
+BASE_IMAGE = f"localhost/tidegate-base:{SUITE}"
+BASE_PACKAGES = "ca-certificates,python3,python3-venv"
+S3_TARGET = "s3"
+TARGETS = ("operator", "sidecar", "runtime", S3_TARGET)
+S3_IMAGE = """FROM scratch
+COPY versitygw /versitygw
+USER 65532:65532
+EXPOSE 7070
+VOLUME /data
+ENTRYPOINT ["/versitygw", "--port", ":7070", "posix", "/data"]
+"""
+
+
+def reference(target: str) -> str:
+    """The name of a target's image on this machine."""
+    return f"localhost/tidegate-{target}:dev"
+
+
+def ensure_base(cache: Path) -> None:
+    """A small Debian with Python, made once by debootstrap."""
+    if _exists(cache, BASE_IMAGE):
+        return
+    root = images.directory(cache) / "base" / "rootfs"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    with progress(f"base image: Debian {SUITE} by debootstrap"):
+        run(
+            ["debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", SUITE, root],
+            mend="check the network, then run the command again",
+        )
+        for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man",
+                      "usr/share/locale"):  # fmt: skip
+            shutil.rmtree(root / waste, ignore_errors=True)
+        (root.parent / "Dockerfile").write_text("FROM scratch\nCOPY rootfs /\n")
+        images.buildah(cache, "build", "--tag", BASE_IMAGE, str(root.parent))
+    shutil.rmtree(root)
+
+
+def _exists(cache: Path, name: str) -> bool:
+    try:
+        images.buildah(cache, "inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
+    except ClusterError:
+        return False
+    return True
+
+
+def build(cache: Path, target: str, base: str | None = None) -> None:
+    """Build one image; layers that did not change are taken from the last build."""
+    if target == S3_TARGET:
+        programs = ensure_built(cache, ["versitygw"])
+        with progress(f"image {reference(target)}"):
+            images.build_scratch(cache, reference(target), S3_IMAGE, programs / "versitygw")
+        return
+    if base is None:
+        ensure_base(cache)
+    context = images.directory(cache) / target
+    wheels.ensure_context(context, target)
+    with progress(f"image {reference(target)}"):
+        images.buildah(
+            cache, "build", "--layers", "--target", target, "--tag", reference(target),
+            "--build-arg", f"BASE={base or BASE_IMAGE}",
+            "--file", str(wheels.PROJECT / "Dockerfile"), str(context),
+        )  # fmt: skip
+
+
+def push(cache: Path, targets: Sequence[str], registry: str, tag: str) -> None:
+    """Push to a registry that a cluster elsewhere pulls from; logins are those of buildah."""
+    for target in targets:
+        destination = f"{registry.rstrip('/')}/tidegate-{target}:{tag}"
+        with progress(f"push {destination}"):
+            images.buildah(cache, "push", reference(target), f"docker://{destination}")
+    say(f"pushed to {registry}")

@@ -1,0 +1,112 @@
+"""One cluster on this machine: its name, its places on disk and its ports."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from hack.cluster.errors import ClusterError
+
+DEFAULT_NAME = "default"
+NODE_ADDRESS = "10.244.0.1"  # of the node, its API server and its DNS: pods reach all three there
+POD_SUBNET = "10.244.0.0/24"
+SERVICE_SUBNET = "10.96.0.0/16"
+DNS_SERVICE_ADDRESS = "10.96.0.10"
+NODE_NAME = "tidegate-local"
+RUN_DIRECTORY = Path("/run/tidegate")  # sockets and mounts: gone after a reboot, as they must be
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every TCP port a cluster listens on; TIDEGATE_<FIELD>_PORT overrides one."""
+
+    apiserver: int = 6443
+    etcd: int = 2379
+    etcd_peer: int = 2380
+    controller_manager: int = 10257
+    scheduler: int = 10259
+    kubelet: int = 10250
+    kubelet_health: int = 10248
+    kube_proxy_health: int = 10256
+    kube_proxy_metrics: int = 10249
+    coredns_ready: int = 8181
+
+    @classmethod
+    def chosen(cls, environment: Mapping[str, str], offset: int) -> "Ports":
+        """Ports from the environment, else the defaults moved by `offset`."""
+        values = {}
+        for field in fields(cls):
+            variable = f"TIDEGATE_{field.name.upper()}_PORT"
+            text = environment.get(variable)
+            if text is not None and not (text.isdecimal() and 0 < int(text) < 65536):
+                raise ClusterError(f"{variable}={text} is not a port number", f"unset {variable}")
+            values[field.name] = int(text) if text else getattr(cls(), field.name) + offset
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Where one cluster keeps what, and whether it has a node that runs pods."""
+
+    name: str
+    cache: Path
+    ports: Ports
+    has_node: bool = True
+
+    @property
+    def state(self) -> Path:
+        suffix = "" if self.name == DEFAULT_NAME else f"-{self.name}"
+        return self.cache / f"cluster{suffix}"
+
+    @property
+    def pki(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "log"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.logs / "audit.log"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state / "kubeconfig"
+
+    @property
+    def address(self) -> str:
+        """Where the API server listens: never on an interface that others can reach."""
+        return NODE_ADDRESS if self.has_node else "127.0.0.1"
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.address}:{self.ports.apiserver}"
+
+    def kubeconfig_of(self, user: str) -> Path:
+        return self.state / f"{user}.kubeconfig"
+
+    def save(self) -> None:
+        """Remember mode and ports, so that later commands find the same cluster."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        record = {"has_node": self.has_node, "ports": asdict(self.ports)}
+        (self.state / "instance.json").write_text(json.dumps(record, indent=1))
+
+
+def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Everything Tidegate's development tools keep lies below this folder."""
+    return Path(environment.get("TIDEGATE_CACHE", "~/.cache/tidegate")).expanduser()
+
+
+def recorded(name: str, cache: Path) -> Instance | None:
+    """The cluster of that name as it was started, if it was."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
+        raise ClusterError(f"--name {name}: only a-z, 0-9 and '-', at most 31 characters")
+    instance = Instance(name, cache, Ports())
+    try:
+        record = json.loads((instance.state / "instance.json").read_text())
+    except FileNotFoundError:
+        return None
+    return replace(instance, has_node=record["has_node"], ports=Ports(**record["ports"]))

@@ -1,0 +1,126 @@
+"""Background processes that a later command can find again, and end without hitting a stranger."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hack.cluster.console import wait_until
+from hack.cluster.errors import ClusterError
+from hack.cluster.shell import tail
+
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process we started: the pid counts only together with the moment the process began."""
+
+    name: str
+    pid: int
+    start_ticks: int
+    command: tuple[str, ...]
+
+    @property
+    def alive(self) -> bool:
+        return start_ticks(self.pid) == self.start_ticks
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None if it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *rest = stat.rpartition(")")[2].split()  # the command's name may hold blanks
+    return None if state in {"Z", "X"} else int(rest[18])
+
+
+class Supervisor:
+    """Starts, finds and ends the processes of one cluster."""
+
+    def __init__(self, state: Path) -> None:
+        self._records = state / "run"
+        self._logs = state / "log"
+
+    def log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def find(self, name: str) -> Process | None:
+        """The recorded process of that name, alive or not."""
+        try:
+            record = json.loads((self._records / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return None
+        return Process(**{**record, "command": tuple(record["command"])})
+
+    def all(self) -> list[Process]:
+        """Every recorded process, in the order in which they were started."""
+        paths = sorted(self._records.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [process for path in paths if (process := self.find(path.stem))]
+
+    def ensure(
+        self, name: str, command: Sequence[str], extra: Mapping[str, str] | None = None
+    ) -> bool:
+        """Start the process unless it runs with this very command; say if it was started."""
+        process = self.find(name)
+        if process and process.alive:
+            if process.command == tuple(command):
+                return False
+            self.stop(name)
+        self._records.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("ab") as log:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in this terminal must not reach the cluster
+                env={**os.environ, **(extra or {})},
+            )
+        ticks = start_ticks(child.pid)
+        record = Process(name, child.pid, ticks or 0, tuple(command))
+        (self._records / f"{name}.json").write_text(json.dumps(asdict(record), indent=1))
+        return True
+
+    def require(self, name: str) -> None:
+        """Fail, with the end of its log, if the process has died."""
+        process = self.find(name)
+        if process is None or not process.alive:
+            raise ClusterError(
+                f"{name} ended. The end of its log:\n{self._tail(name)}", f"less {self.log(name)}"
+            )
+
+    def _tail(self, name: str) -> str:
+        try:
+            return tail(self.log(name).read_text(errors="replace"))
+        except FileNotFoundError:
+            return "    (no log)"
+
+    def stop(self, name: str) -> None:
+        """End the process: politely, then by force. Never a process that is not ours."""
+        process = self.find(name)
+        if process and process.alive:
+            os.kill(process.pid, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            with contextlib.suppress(ProcessLookupError):
+                while process.alive:
+                    if time.monotonic() > deadline:
+                        os.kill(process.pid, signal.SIGKILL)
+                    time.sleep(0.05)
+        (self._records / f"{name}.json").unlink(missing_ok=True)
+
+    def wait_for(self, name: str, missing: Callable[[], str], limit_seconds: float) -> None:
+        """Wait for a condition that the process brings about; fail at once if it dies."""
+
+        def lacks() -> str:
+            self.require(name)
+            return missing()
+
+        wait_until(f"{name} is ready", lacks, limit_seconds)
