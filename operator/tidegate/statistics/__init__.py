@@ -24,6 +24,7 @@ from tidegate.statistics.latency import (
     quantile_bin,
 )
 from tidegate.statistics.ratio import RatioTest, ratio_grid
+from tidegate.statistics.shift import ShiftTest
 
 __all__ = [
     "BinsTest",
@@ -31,6 +32,7 @@ __all__ = [
     "DriftDetector",
     "RateDetector",
     "RatioTest",
+    "ShiftTest",
     "alarm_threshold",
     "bins_of_increase",
     "combine",

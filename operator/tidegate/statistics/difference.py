@@ -15,6 +15,7 @@ from tidegate.statistics.floats import Floats, pack, unpack
 
 LEVEL_MEMORY = 0.9  # the level of stable is followed over about ten slots
 LARGEST_BET = 0.95  # of the bet that a single row could ruin
+PROJECTIONS = 8  # fixed-point steps to the edge's nearest point; more do not change the bet
 SMALLEST_RATE = 1e-6  # keeps logarithms finite; far below what any slot can show
 EXCESS = np.exp2(np.arange(-1.0, 10.0))  # alternatives above the tolerance, in tolerances
 SHORTFALL = np.array([0.25, 0.5, 0.75, 1.0])  # alternatives below it; 1 = no difference at all
@@ -32,11 +33,11 @@ def log_bet(  # the counts of a slot, the point bet on, the null's edge
     """The log e-value of one slot for rates (q1, q0) against `rate1 - rate0 <= edge` (or `>=`).
 
     Formula: `sum_rows1 ln(1 + b/n1 (x - p1)) + sum_rows0 ln(1 - b/n0 (x - p0))`, x = 0 or 1,
-    with `p1 - p0 = edge` and `b = (q1 - q0 - edge) / (p1(1-p1)/n1 + p0(1-p0)/n0)`, limited so that
-    each factor stays positive. Its expectation is at most `exp(b (rate1 - rate0 - edge))`: <= 1
+    with `p1 - p0 = edge` and `b = n1 (q1 - p1)/(p1 (1 - p1)) = n0 (p0 - q0)/(p0 (1 - p0))`, limited
+    so that each factor stays positive. Its expectation is at most `exp(b (rate1 - rate0 - edge))`: <= 1
     under the null, whatever the level and however the rates vary inside the slot; b > 0 tests the
-    null `<= edge`, b < 0 the null `>= edge`. The chosen (p1, p0) is where the edge is hardest to
-    tell from (q1, q0), which makes the bet nearly the most powerful one.
+    null `<= edge`, b < 0 the null `>= edge`. (p1, p0) is the point of the edge that is hardest to
+    tell from (q1, q0), which makes the bet nearly the most powerful one; any other is as valid.
     Source: R. Turner, P. Gruenwald, arXiv 2302.11401 (convex nulls of 2x2 tables);
     I. Waudby-Smith, A. Ramdas, JRSS B 86 (2024) (betting on bounded means). Unit: nats.
 
@@ -46,12 +47,19 @@ def log_bet(  # the counts of a slot, the point bet on, the null's edge
     q1, q0, edge = np.asarray(q1), np.asarray(q0), np.asarray(edge)
     k1, n1, k0, n0 = np.asarray(k1), np.asarray(n1), np.asarray(k0), np.asarray(n0)
     gap = q1 - q0 - edge
-    v1, v0 = q1 * (1 - q1) / n1, q0 * (1 - q0) / n0
     least = np.maximum(0.0, -edge) + SMALLEST_RATE
     most = np.minimum(1.0, 1.0 - edge) - SMALLEST_RATE
+    v1, v0 = q1 * (1 - q1) / n1, q0 * (1 - q0) / n0
     p0 = np.clip(q0 + gap * v0 / (v1 + v0), least, most)
+    for _ in range(PROJECTIONS):
+        p1 = p0 + edge
+        v1, v0 = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0
+        p0 = (p0 + np.clip(q0 + gap * v0 / (v1 + v0), least, most)) / 2
     p1 = p0 + edge
-    b = gap / (p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0)
+    v1, v0 = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0
+    # Both are equal at the fixed point; where p was clipped, the smaller one is the safe bet.
+    b = np.minimum((q1 - p1) / v1 * np.sign(gap), (p0 - q0) / v0 * np.sign(gap))
+    b = np.sign(gap) * np.maximum(b, 0.0)
     up = LARGEST_BET * np.minimum(n1 / p1, n0 / (1 - p0))
     down = LARGEST_BET * np.minimum(n1 / (1 - p1), n0 / p0)
     b = np.clip(b, -down, up)
@@ -123,20 +131,22 @@ class DifferenceTest:
 
     def _bet(self, k1: int, n1: int, k0: int, n0: int) -> None:
         """Multiply the slot's e-values in; all rates bet on come from earlier slots."""
-
-        def evidence(q1: ArrayLike, edge: ArrayLike) -> Floats:
-            rate = np.clip(q1, SMALLEST_RATE, 1 - SMALLEST_RATE)
-            return log_bet(k1, n1, k0, n0, rate, level, edge) / self.dispersion
-
         level = float(self._level[0] + 0.1) / float(self._level[1] + 0.2)
+        above, below = level + self.tol * (1 + EXCESS), level + self.tol * (1 - SHORTFALL)
+        seen = np.full(self._edges.size, level + self._mean_difference())
+        q1 = np.concatenate([above, below, seen]).clip(SMALLEST_RATE, 1 - SMALLEST_RATE)
+        tolerance = np.full(EXCESS.size + SHORTFALL.size, self.tol)
+        edges = np.concatenate([tolerance, difference_grid()])
+        steps = log_bet(k1, n1, k0, n0, q1, level, edges) / self.dispersion
+        worse, good, points = np.split(steps, [EXCESS.size, tolerance.size])
+        # Near rate 1 no alternative is above the tolerance, and there is nothing to bet on.
+        worse = np.where(q1[: EXCESS.size] - level > self.tol, worse, 0.0)
         if self.slots < self.horizon and self.restart > 0:
             self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
-        step = evidence(level + self.tol * (1 + EXCESS), self.tol)
-        step = np.where(level + self.tol < 1 - SMALLEST_RATE, step, 0.0)
-        self._late = self._late + step
-        self._worse = self._worse + step
-        self._good = self._good + evidence(level + self.tol * (1 - SHORTFALL), self.tol)
-        self._edges = self._edges + evidence(level + self._mean_difference(), difference_grid())
+        self._late = self._late + worse
+        self._worse = self._worse + worse
+        self._good = self._good + good
+        self._edges = self._edges + points
         self.slots += 1
 
     def log_e_worse(self) -> float:
