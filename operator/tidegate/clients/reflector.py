@@ -1,0 +1,86 @@
+"""Keeps a copy of one kind of object up to date, deletions during a broken watch included."""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from tidegate.clients.kube import GoneError, Kube, Manifest
+from tidegate.clients.resources import Resource
+from tidegate.errors import TransientError
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Sink(Protocol):
+    """Where the objects go."""
+
+    def put(self, resource: Resource, obj: Manifest) -> None: ...
+
+    def remove(self, resource: Resource, obj: Manifest) -> None: ...
+
+    def replace(
+        self, resource: Resource, namespace: str | None, objects: list[Manifest], version: str
+    ) -> None:
+        """`objects` is all there is, as of `version`; what is missing is gone."""
+
+
+class Reflector:
+    """Lists, then watches, one resource in one namespace (None: all), for ever.
+
+    A new list *replaces* what the sink holds, so that objects which vanished while nobody watched
+    vanish from the sink as well.
+    """
+
+    def __init__(
+        self, kube: Kube, resource: Resource, namespace: str | None, labels: str, sink: Sink
+    ) -> None:
+        self._kube = kube
+        self._resource = resource
+        self._namespace = namespace
+        self._labels = labels
+        self._sink = sink
+        self.last_activity: float | None = None
+        """The loop's time at which the server was last heard of."""
+
+    async def run(self) -> None:
+        """Never returns; a failing API server is waited for, with back-off."""
+        version, failures = "", 0
+        while True:
+            try:
+                if not version:
+                    version = await self._list()
+                async for kind, obj in self._kube.watch(
+                    self._resource, self._namespace, labels=self._labels, resource_version=version
+                ):
+                    version, failures = obj["metadata"]["resourceVersion"], 0
+                    self._take(kind, obj)
+            except GoneError:
+                version = ""
+            except TransientError as error:
+                pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                failures += 1
+                logger.warning("%s, again in %g s", error, pause)
+                await asyncio.sleep(pause)
+
+    async def _list(self) -> str:
+        objects, version = await self._kube.list(
+            self._resource, self._namespace, labels=self._labels
+        )
+        self._heard()
+        self._sink.replace(self._resource, self._namespace, objects, version)
+        return version
+
+    def _take(self, kind: str, obj: Manifest) -> None:
+        self._heard()
+        match kind:
+            case "ADDED" | "MODIFIED":
+                self._sink.put(self._resource, obj)
+            case "DELETED":
+                self._sink.remove(self._resource, obj)
+            case _:  # BOOKMARK: nothing but a newer resource version
+                pass
+
+    def _heard(self) -> None:
+        self.last_activity = asyncio.get_running_loop().time()

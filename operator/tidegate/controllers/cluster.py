@@ -1,0 +1,188 @@
+"""What a reconcile sees of the cluster, and how it changes it: only where something differs."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tidegate.api.meta import ApiModel, ObjectKey
+from tidegate.api.names import ANNOTATION_INTENT, short_hash
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.training_job import TrainingJob
+from tidegate.clients.kube import Kube, Manifest
+from tidegate.clients.resources import (
+    DRIFT_POLICIES,
+    MODELS,
+    PODS,
+    TRAINING_JOBS,
+    Resource,
+    of_kind,
+    of_manifest,
+)
+from tidegate.controllers.collector import Collector
+from tidegate.controllers.difference import contains
+from tidegate.controllers.events import event
+from tidegate.controllers.metrics import Metrics
+from tidegate.controllers.objects import readable, typed
+from tidegate.controllers.store import Store
+from tidegate.errors import TidegateError
+from tidegate.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=ApiModel)
+Named = ObjectKey | tuple[str, str]
+
+
+class Cluster:
+    """Reads come from the store and cost nothing; writes go to the API server, at most once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        kube: Kube,
+        store: Store,
+        collector: Collector,
+        signing_key: Ed25519PrivateKey,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.collector = collector
+        self.signing_key = signing_key
+        self.metrics = metrics
+        self._kube = kube
+        self._clock = clock
+        # The state in which our own apply left an object: it may differ from the intent where the
+        # server normalises a value, and applying again would change nothing.
+        self._left: dict[tuple[str, str], tuple[str, str]] = {}
+
+    # Reading
+
+    def model(self, key: Named) -> Model | None:
+        """The Model; TerminalError(Unreadable) if it can't be read."""
+        return self._one(Model, MODELS, key)
+
+    def training_job(self, key: Named) -> TrainingJob | None:
+        return self._one(TrainingJob, TRAINING_JOBS, key)
+
+    def drift_policy(self, key: Named) -> DriftPolicy | None:
+        return self._one(DriftPolicy, DRIFT_POLICIES, key)
+
+    def models(self, namespace: str) -> tuple[Model, ...]:
+        """Those Models of the namespace that can be read, ordered by name."""
+        return readable(Model, self.store.list(MODELS, namespace))
+
+    def training_jobs(self, namespace: str) -> tuple[TrainingJob, ...]:
+        return readable(TrainingJob, self.store.list(TRAINING_JOBS, namespace))
+
+    def drift_policies(self, namespace: str) -> tuple[DriftPolicy, ...]:
+        return readable(DriftPolicy, self.store.list(DRIFT_POLICIES, namespace))
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        return self.store.get(resource, namespace, name)
+
+    def owned(self, owner_uid: str, resource: Resource) -> tuple[Manifest, ...]:
+        """The objects whose controller is `owner_uid`, ordered by name."""
+        return self.store.owned_by(resource, owner_uid)
+
+    async def pods(self, namespace: str, labels: str) -> list[Manifest]:
+        """Pods, asked for on the spot: they are looked at only to explain a failure."""
+        found, _ = await self._kube.list(PODS, namespace, labels=labels)
+        return found
+
+    def _one(self, kind: type[T], resource: Resource, key: Named) -> T | None:
+        found = self.store.get(resource, key[-2], key[-1])
+        return None if found is None else typed(kind, found)
+
+    # Writing
+
+    async def apply(self, manifests: Iterable[Manifest]) -> int:
+        """Make the objects so, in order; the number of writes, none where nothing differs."""
+        writes = 0
+        for manifest in manifests:
+            writes += await self._apply(manifest)
+        return writes
+
+    async def _apply(self, manifest: Manifest) -> bool:
+        resource, meta = of_manifest(manifest), manifest["metadata"]
+        intent = _hash(manifest)
+        live = self.store.get(resource, meta["namespace"], meta["name"])
+        if live is not None and self._is_so(live, manifest, intent):
+            return False
+        annotations = {**meta.get("annotations", {}), ANNOTATION_INTENT: intent}
+        marked = {**manifest, "metadata": {**meta, "annotations": annotations}}
+        applied = await self._kube.apply(marked)
+        self._left[_identity(applied)] = (applied["metadata"]["resourceVersion"], intent)
+        self.store.put(resource, applied)
+        return True
+
+    def _is_so(self, live: Manifest, manifest: Manifest, intent: str) -> bool:
+        """The mark finds fields that were given up, the comparison those that others changed."""
+        if self._left.get(_identity(live)) == (live["metadata"]["resourceVersion"], intent):
+            return True
+        mark = live["metadata"].get("annotations", {}).get(ANNOTATION_INTENT)
+        return mark == intent and contains(live, manifest)
+
+    async def apply_status(self, key: ObjectKey, status: ApiModel) -> None:
+        """Write the status, unless it is what the store holds."""
+        resource = of_kind(key.kind)
+        wanted = status.to_api()
+        live = self.store.get(resource, key.namespace, key.name)
+        if live is not None and live.get("status", {}) == wanted:
+            return
+        applied = await self._kube.apply_status(resource, key.namespace, key.name, wanted)
+        self.store.put(resource, applied)
+
+    async def create(self, manifest: Manifest) -> Manifest | None:
+        """The new object; None if one of that name exists already."""
+        created = await self._kube.create(manifest)
+        if created is not None:
+            self.store.put(of_manifest(manifest), created)
+        return created
+
+    async def delete(self, resource: Resource, manifests: Iterable[Manifest]) -> None:
+        """Delete exactly these objects: one that was made anew under the name stays."""
+        for manifest in manifests:
+            meta = manifest["metadata"]
+            if "deletionTimestamp" not in meta:
+                await self._kube.delete(
+                    resource, meta["namespace"], meta["name"], uid=meta.get("uid")
+                )
+                self._left.pop(_identity(manifest), None)
+
+    async def event(
+        self,
+        about: Model | TrainingJob | DriftPolicy,
+        *,
+        type: Literal["Normal", "Warning"],  # noqa: A002 - the field's name in the API
+        reason: str,
+        message: str,
+    ) -> None:
+        """Tell people; the same words again make no second Event, and a failure is no failure."""
+        try:
+            await self._kube.create(
+                event(
+                    about,
+                    type_=type,
+                    reason=reason,
+                    message=message,
+                    now=self._clock(),
+                    reporter=self.settings.pod_name,
+                )
+            )
+        except TidegateError as error:
+            logger.warning("no Event %s about %s: %s", reason, about.metadata.name, error)
+
+
+def _hash(manifest: Manifest) -> str:
+    return short_hash(json.dumps(manifest, sort_keys=True), 16)
+
+
+def _identity(obj: Manifest) -> tuple[str, str]:
+    return obj["kind"], obj["metadata"]["uid"]

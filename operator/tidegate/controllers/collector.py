@@ -1,0 +1,270 @@
+"""The collector: pulls windows from the sidecars, pushes routing documents to them.
+
+What a pod reports is kept per pod and block and *replaced* when it is reported again, so neither
+the order of the reports nor their repetition matters, and nothing is counted twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tidegate.api.meta import ObjectKey
+from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.errors import TidegateError
+from tidegate.evidence.profile import Profile
+from tidegate.evidence.windows import (
+    SLOT_SECONDS,
+    BlockKey,
+    Counts,
+    Labels,
+    Report,
+    merged,
+    merged_labels,
+)
+
+KEPT_SLOTS = 3600 // SLOT_SECONDS
+REQUESTS_IN_FLIGHT = 64
+FRESH_SECONDS = 30.0
+FRESH_POLLS = 2.5  # a target that is asked once a minute may miss one round before it is silent
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What is known of a Model's pods."""
+
+    windows: Mapping[BlockKey, Counts] = field(default_factory=dict)
+    labels: Mapping[BlockKey, Labels] = field(default_factory=dict)
+    confirmed: Mapping[str, int] = field(default_factory=dict)
+    """The routing generation that each followed pod acts on, by uid."""
+    closed_through: int | None = None
+    """The newest slot that every ready pod that answers has closed; None if none answers."""
+    labels_closed_through: int | None = None
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    """Reference profiles by revision."""
+    silent: tuple[str, ...] = ()
+    """The uids of the followed pods that do not answer."""
+
+
+class Member:
+    """What one pod has reported."""
+
+    def __init__(self, since: float) -> None:
+        self.windows: dict[BlockKey, Counts] = {}
+        self.labels: dict[BlockKey, Labels] = {}
+        self.closed_through: int | None = None
+        self.labels_closed_through: int | None = None
+        self.generation: int | None = None
+        self.heard_at = since
+        self.answers: bool | None = None
+        """Whether it answered when it was last asked; None before."""
+        self.asked_profile = False
+
+    def take(self, report: Report) -> bool:
+        """Book a report; whether it says anything new."""
+        known = self.closed_through, self.labels_closed_through, self.generation, len(self.labels)
+        labelled = sum(n.labelled for n in self.labels.values())
+        for key, counts in report.windows.items():
+            if key.slot <= report.closed_through:
+                self.windows[key] = counts
+        for key, labels in report.labels.items():
+            # Labels of an open slot only grow: the larger count is the newer one.
+            if key not in self.labels or labels.labelled > self.labels[key].labelled:
+                self.labels[key] = labels
+        self.closed_through = max(self.closed_through or 0, report.closed_through)
+        self.labels_closed_through = max(
+            self.labels_closed_through or 0, report.labels_closed_through
+        )
+        self.generation = report.generation
+        now = self.closed_through, self.labels_closed_through, self.generation, len(self.labels)
+        return now != known or labelled != sum(n.labelled for n in self.labels.values())
+
+    def drop_before(self, slot: int, labels_slot: int) -> None:
+        """Forget what is older than these slots."""
+        self.windows = {k: v for k, v in self.windows.items() if k.slot >= slot}
+        self.labels = {k: v for k, v in self.labels.items() if k.slot >= labels_slot}
+
+    @property
+    def empty(self) -> bool:
+        return not self.windows and not self.labels
+
+
+class _Followed:
+    """A Model whose pods are followed."""
+
+    def __init__(self) -> None:
+        self.targets: tuple[Target, ...] = ()
+        self.after = 0
+        self.labels_after = 0
+        self.every = 0.0
+        self.generation = 0
+        self.envelope: str | None = None
+        self.members: dict[str, Member] = {}
+        self.profiles: dict[str, Profile] = {}
+        self.changed = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def fresh_seconds(self) -> float:
+        return max(FRESH_SECONDS, FRESH_POLLS * self.every)
+
+    def drop_old(self) -> None:
+        """Keep an hour behind what was closed last; forget pods that are gone and left nothing."""
+        # The newest, not the oldest: one pod that hangs must not make the others' past pile up.
+        closed = max((m.closed_through or 0 for m in self.members.values()), default=0)
+        labels = max((m.labels_closed_through or 0 for m in self.members.values()), default=0)
+        for member in self.members.values():
+            member.drop_before(closed - KEPT_SLOTS, labels - KEPT_SLOTS)
+        live = {t.uid for t in self.targets}
+        self.members = {u: m for u, m in self.members.items() if u in live or not m.empty}
+        revisions = {t.revision for t in self.targets}
+        self.profiles = {r: p for r, p in self.profiles.items() if r in revisions}
+
+
+class Collector:
+    """Follows the pods of many Models, each at its own pace."""
+
+    def __init__(
+        self,
+        sidecars: Sidecars,
+        clock: Callable[[], float],
+        on_news: Callable[[ObjectKey], None],
+        on_silence: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_news`: new slots, labels or confirmations; `on_silence`: why a pod gives no answer."""
+        self._sidecars = sidecars
+        self._clock = clock
+        self._on_news = on_news
+        self._on_silence = on_silence
+        self._followed: dict[ObjectKey, _Followed] = {}
+        self._requests = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
+
+    def follow(
+        self,
+        key: ObjectKey,
+        targets: tuple[Target, ...],
+        *,
+        after: int,
+        every: float,
+        generation: int,
+        envelope: str | None,
+        labels_after: int | None = None,
+    ) -> None:
+        """Say whom to ask (every so many seconds, for slots after `after`) and what to tell them.
+
+        Labels come later than the windows that they belong to: `labels_after` is the slot from
+        which on labels are still wanted, `after` if None. Saying the same again changes nothing.
+        """
+        followed = self._followed.setdefault(key, _Followed())
+        wanted = targets, every, generation, envelope
+        had = followed.targets, followed.every, followed.generation, followed.envelope
+        followed.targets, followed.every, followed.generation, followed.envelope = wanted
+        followed.after = after
+        followed.labels_after = after if labels_after is None else labels_after
+        for target in targets:
+            followed.members.setdefault(target.uid, Member(self._clock()))
+        if wanted != had:
+            followed.changed.set()
+        if followed.task is None or followed.task.done():
+            followed.task = asyncio.create_task(self._run(key, followed), name=f"collect {key}")
+
+    def forget(self, key: ObjectKey) -> None:
+        """Stop asking, and drop what was gathered."""
+        followed = self._followed.pop(key, None)
+        if followed is not None and followed.task is not None:
+            followed.task.cancel()
+
+    def gathered(self, key: ObjectKey) -> Gathered:
+        """What is known now; empty for a key that is not followed."""
+        followed = self._followed.get(key)
+        if followed is None:
+            return Gathered()
+        members = followed.members
+        stale = self._clock() - followed.fresh_seconds
+        silent = tuple(t.uid for t in followed.targets if members[t.uid].heard_at < stale)
+        answering = [
+            members[t.uid]
+            for t in followed.targets
+            if t.ready and t.uid not in silent and members[t.uid].closed_through is not None
+        ]
+        return Gathered(
+            windows=merged(m.windows for m in members.values()),
+            labels=merged_labels(m.labels for m in members.values()),
+            confirmed={
+                t.uid: generation
+                for t in followed.targets
+                if (generation := members[t.uid].generation) is not None and t.uid not in silent
+            },
+            closed_through=_least(m.closed_through for m in answering),
+            labels_closed_through=_least(m.labels_closed_through for m in answering),
+            profiles=dict(followed.profiles),
+            silent=silent,
+        )
+
+    async def close(self) -> None:
+        """Stop asking everybody."""
+        tasks = [f.task for f in self._followed.values() if f.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._followed.clear()
+
+    async def _run(self, key: ObjectKey, followed: _Followed) -> None:
+        while True:
+            followed.changed.clear()
+            async with asyncio.TaskGroup() as group:
+                for target in followed.targets:
+                    group.create_task(self._visit(key, followed, target))
+            followed.drop_old()
+            try:
+                async with asyncio.timeout(followed.every):
+                    await followed.changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _visit(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
+        """Push what is not known there, pull what is not known here."""
+        member = followed.members[target.uid]
+        async with self._requests:
+            try:
+                # First the push: a rollback must get through to a pod whose monitor hangs.
+                await self._push(key, followed, target)
+                await self._pull(key, followed, target)
+                # A sidecar that was restarted may have fallen back to an older document.
+                await self._push(key, followed, target)
+            except TidegateError as error:
+                if target.ready and member.answers is not False:
+                    self._on_silence(f"{key}: pod {target.uid} does not answer: {error}")
+                member.answers = False
+                return
+        member.heard_at, member.answers = self._clock(), True
+
+    async def _push(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
+        member = followed.members[target.uid]
+        if followed.envelope is None or (member.generation or 0) >= followed.generation:
+            return
+        before = member.generation
+        member.generation = await self._sidecars.push(target, followed.envelope)
+        if member.generation != before:
+            self._on_news(key)
+
+    async def _pull(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
+        member = followed.members[target.uid]
+        windows, labels = member.closed_through, member.labels_closed_through
+        report = await self._sidecars.windows(
+            target,
+            after=followed.after if windows is None else windows,
+            labels_after=followed.labels_after if labels is None else labels,
+        )
+        news = member.take(report)
+        if target.revision not in followed.profiles and not member.asked_profile:
+            profile = await self._sidecars.profile(target)
+            member.asked_profile = True
+            if profile is not None:
+                followed.profiles[target.revision] = profile
+                news = True
+        if news:
+            self._on_news(key)
+
+
+def _least(slots: Iterable[int | None]) -> int | None:
+    return min((s for s in slots if s is not None), default=None)

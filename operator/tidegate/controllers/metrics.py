@@ -1,0 +1,77 @@
+"""The operator's Prometheus metrics, all in one place; labels come from bounded sets only."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from tidegate.controllers.workqueue import WorkQueue
+
+
+class Metrics:
+    """What /metrics shows."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self.reconciles = Counter(
+            "tidegate_reconcile_total", "Reconciles.", ("kind", "result"), registry=registry
+        )
+        self.reconcile_seconds = Histogram(
+            "tidegate_reconcile_duration_seconds",
+            "How long a reconcile took.",
+            ("kind",),
+            registry=registry,
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+        )
+        self.queue_depth = Gauge(
+            "tidegate_workqueue_depth", "Objects that wait to be reconciled.", registry=registry
+        )
+        self.api_requests = Counter(
+            "tidegate_api_requests_total",
+            "Requests to the API server; code 0: no answer.",
+            ("verb", "resource", "code"),
+            registry=registry,
+        )
+        self.leader = Gauge(
+            "tidegate_leader", "1 while this replica leads, else 0.", registry=registry
+        )
+        self.decisions = Counter(
+            "tidegate_decisions_total",
+            "Decisions about rollouts.",
+            ("action", "reason"),
+            registry=registry,
+        )
+        self.rollout_weight = Gauge(
+            "tidegate_rollout_weight",
+            "Percent of the requests that a revision gets, as confirmed by the pods.",
+            ("namespace", "model", "revision"),
+            registry=registry,
+        )
+        self.drift_level = Gauge(
+            "tidegate_model_drift_level",
+            "0 Ok, 1 Warn, 2 Breach, -1 Unknown.",
+            ("namespace", "model"),
+            registry=registry,
+        )
+        self.retrains = Counter(
+            "tidegate_retrains_total",
+            "Retrainings that a policy started.",
+            ("namespace", "model"),
+            registry=registry,
+        )
+        self.evidence_lag = Gauge(
+            "tidegate_evidence_lag_seconds",
+            "Age of the newest slot that every ready pod of a Model has reported.",
+            ("namespace", "model"),
+            registry=registry,
+        )
+
+    def follow(self, queue: WorkQueue) -> None:
+        """Show the depth of this queue."""
+        self.queue_depth.set_function(lambda: queue.depth)
+
+    def asked(self, verb: str, resource: str, code: int) -> None:
+        """Count a request to the API server."""
+        self.api_requests.labels(verb, resource, str(code)).inc()
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self._registry)

@@ -1,0 +1,63 @@
+"""What the operator is told by its environment, parsed once at the start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.errors import TerminalError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The operator's settings; each field is the variable TIDEGATE_<FIELD>."""
+
+    namespace: str
+    """The operator's own namespace: where its Lease is."""
+    pod_name: str
+    """Who this replica is in the Lease."""
+    sidecar_image: str
+    runtime_image: str
+    signing_key: Path
+    """The PEM file of the Ed25519 key that signs routing documents and tokens."""
+    image_pull_policy: str = "IfNotPresent"
+    watch_namespaces: tuple[str, ...] = ()
+    """The namespaces to work in; all of them if empty."""
+    log_level: str = "INFO"
+    http_port: int = 8085
+    """Where /livez, /readyz and /metrics are."""
+    workers: int = 20
+    """How many objects are reconciled at the same time."""
+    kubeconfig: Path | None = None
+    """Which cluster, outside of one (KUBECONFIG); the pod's own service account if None."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Raise TerminalError(InvalidSettings) that names the variable that is missing or wrong."""
+
+        def required(name: str) -> str:
+            value = environment.get(name, "")
+            if not value:
+                raise TerminalError("InvalidSettings", f"set {name}: it has no default")
+            return value
+
+        def number(name: str, default: int) -> int:
+            text = environment.get(name) or str(default)
+            if not text.isdecimal() or int(text) < 1:
+                raise TerminalError("InvalidSettings", f"{name} must be 1 or more, not {text!r}")
+            return int(text)
+
+        namespaces = environment.get("TIDEGATE_WATCH_NAMESPACES", "").split(",")
+        kubeconfig = environment.get("KUBECONFIG", "")
+        return cls(
+            namespace=required("TIDEGATE_NAMESPACE"),
+            pod_name=required("TIDEGATE_POD_NAME"),
+            sidecar_image=required("TIDEGATE_SIDECAR_IMAGE"),
+            runtime_image=required("TIDEGATE_RUNTIME_IMAGE"),
+            signing_key=Path(required("TIDEGATE_SIGNING_KEY")),
+            image_pull_policy=environment.get("TIDEGATE_IMAGE_PULL_POLICY") or "IfNotPresent",
+            watch_namespaces=tuple(sorted({n.strip() for n in namespaces if n.strip()})),
+            log_level=(environment.get("TIDEGATE_LOG_LEVEL") or "INFO").upper(),
+            http_port=number("TIDEGATE_HTTP_PORT", 8085),
+            workers=number("TIDEGATE_WORKERS", 20),
+            kubeconfig=Path(kubeconfig) if kubeconfig else None,
+        )
