@@ -17,7 +17,8 @@ LABEL_REVISION = f"{GROUP}/revision"
 LABEL_TRAINING_JOB = f"{GROUP}/training-job"
 LABEL_POLICY = f"{GROUP}/drift-policy"
 ANNOTATION_TRIGGERED_BY = f"{GROUP}/triggered-by"
-ANNOTATION_RETRY = f"{GROUP}/retry"
+# Hash of what was applied last: tells fields that were given up from defaults of the server.
+ANNOTATION_INTENT = f"{GROUP}/intent"
 
 TRAFFIC_PORT, CONTROL_PORT, METRICS_PORT, MODEL_PORT = 8080, 8081, 9090, 8000
 
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     NOT_FOUND = "NotFound"
     # ArtifactResolved
     RESOLVED = "Resolved"
+    UNRESOLVED = "Unresolved"
     AWAITING_TRAINING = "AwaitingTraining"
     # Available, Promoted
     SERVING = "Serving"
@@ -86,6 +88,8 @@ class Reason(StrEnum):
     COOLING_DOWN = "CoolingDown"
     BUDGET_SPENT = "BudgetSpent"
     ADVISED = "Advised"
+    # the programs in the pods
+    ARTIFACT_INVALID = "ArtifactInvalid"
     # TrainingJob
     PENDING = "Pending"
     FETCHING = "Fetching"

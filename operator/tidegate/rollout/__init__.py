@@ -1,0 +1,1 @@
+"""Pure rollout: the evidence weighed, the verdict, the steps."""

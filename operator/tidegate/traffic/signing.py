@@ -8,12 +8,22 @@ import base64
 import json
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tidegate.errors import TerminalError
 
 TOKEN_LIFETIME_SECONDS = 60
 CLOCK_SKEW_SECONDS = 30  # nodes whose clocks differ by less than this still talk
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    """The public half, as the text that sidecars mount."""
+    return (
+        key.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
 
 
 def seal(document: str, key: Ed25519PrivateKey) -> str:

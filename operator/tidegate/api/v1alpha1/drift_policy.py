@@ -1,5 +1,6 @@
 """DriftPolicy: when the world has moved, and what is done about it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -57,14 +58,15 @@ class Signal(ApiModel):
     model_config = validated(
         Rule(
             "self.type == 'Performance' || has(self.breach)",
-            "breach is required by DataDrift and PredictionDrift: the distance that counts as drift",
+            "breach is required by DataDrift and PredictionDrift: the distance that is drift",
         ),
         Rule(
             "self.type != 'Performance' || has(self.min) || has(self.maxRelativeDrop)",
             "Performance needs min or maxRelativeDrop",
         ),
         Rule(
-            "self.type != 'Performance' || !(has(self.warn) || has(self.breach) || has(self.share))",
+            "self.type != 'Performance' || "
+            "!(has(self.warn) || has(self.breach) || has(self.share))",
             "warn, breach and share belong to DataDrift and PredictionDrift",
         ),
         Rule(
@@ -236,3 +238,10 @@ class DriftPolicy(ApiModel):
     metadata: ObjectMeta
     spec: DriftPolicySpec
     status: DriftPolicyStatus = DriftPolicyStatus()
+
+    def watches(self, policy_ref: str | None, labels: Mapping[str, str]) -> bool:
+        """Whether this policy watches a Model with that `driftPolicyRef` and those labels."""
+        if policy_ref is not None:
+            return policy_ref == self.metadata.name
+        wanted = self.spec.selector.match_labels if self.spec.selector else {}
+        return bool(wanted) and wanted.items() <= labels.items()

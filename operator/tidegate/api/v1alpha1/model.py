@@ -40,7 +40,8 @@ class Artifact(ApiModel):
         ),
         Rule(
             "has(self.fromTraining) || self.format != 'Joblib' || self.allowUnsafe",
-            "artifact.format Joblib runs code when it is loaded: set artifact.allowUnsafe to accept",
+            "artifact.format Joblib runs code when it is loaded: "
+            "set artifact.allowUnsafe to accept it",
         ),
     )
 
@@ -48,13 +49,13 @@ class Artifact(ApiModel):
     """The folder of the model, such as `s3://models/churn/v7/`."""
     from_training: FromTraining | None = None
     digest: Digest | None = None
-    """SHA-256 of the sorted `sha256sum` listing of the folder; checked before anything is loaded."""
+    """SHA-256 of the sorted `sha256sum` listing of the folder; checked before it is loaded."""
     format: Format = "Skops"
     """How the model under `uri` is stored; with `fromTraining` the TrainingJob says it."""
     allow_unsafe: bool = False
     """Accept formats that run code when they are loaded (Joblib)."""
     credentials_ref: LocalRef | None = None
-    """The Secret whose keys (AWS_ACCESS_KEY_ID, …, AWS_ENDPOINT_URL) the fetching container gets."""
+    """The Secret whose keys (AWS_ACCESS_KEY_ID, …, AWS_ENDPOINT_URL) the fetch gets."""
 
 
 class Scaling(ApiModel):
@@ -88,7 +89,7 @@ class AnalysisStep(ApiModel):
     """Wait until every metric passes."""
 
     timeout: Duration | None = None
-    """After this, `analysis.onInconclusive` decides; without it the step waits as long as it takes."""
+    """After this, `analysis.onInconclusive` decides; without it the step waits on."""
 
 
 class Step(ApiModel):
@@ -148,11 +149,13 @@ class Metric(ApiModel):
 
     model_config = validated(
         Rule(
-            "self.source != 'ErrorRate' || has(self.maxAbsoluteIncrease) != has(self.maxRelativeIncrease)",
+            "self.source != 'ErrorRate' || "
+            "has(self.maxAbsoluteIncrease) != has(self.maxRelativeIncrease)",
             "ErrorRate takes exactly one of maxAbsoluteIncrease and maxRelativeIncrease",
         ),
         Rule(
-            "self.source != 'LatencyQuantile' || (has(self.quantile) && has(self.maxRelativeIncrease))",
+            "self.source != 'LatencyQuantile' || "
+            "(has(self.quantile) && has(self.maxRelativeIncrease))",
             "LatencyQuantile takes quantile and maxRelativeIncrease",
         ),
         Rule(
@@ -165,7 +168,8 @@ class Metric(ApiModel):
         ),
         Rule(
             "(self.source == 'ErrorRate' || !has(self.maxAbsoluteIncrease)) && "
-            "(self.source in ['ErrorRate', 'LatencyQuantile'] || !has(self.maxRelativeIncrease)) && "
+            "(self.source in ['ErrorRate', 'LatencyQuantile'] "
+            "|| !has(self.maxRelativeIncrease)) && "
             "(self.source == 'LatencyQuantile' || !has(self.quantile)) && "
             "(self.source == 'PredictionShift' || !has(self.maxDistance)) && "
             "(self.source == 'LabelledAccuracy' || !has(self.maxAbsoluteDrop))",
@@ -179,7 +183,8 @@ class Metric(ApiModel):
             "a tolerance must be larger than 0: no number of samples proves that nothing changed",
         ),
         Rule(
-            "!has(self.quantile) || (double(self.quantile) >= 0.5 && double(self.quantile) <= 0.999)",
+            "!has(self.quantile) || "
+            "(double(self.quantile) >= 0.5 && double(self.quantile) <= 0.999)",
             "quantile must be between 0.5 and 0.999",
         ),
         Rule(
@@ -227,7 +232,7 @@ class Analysis(ApiModel):
         Annotated[tuple[Metric, ...], Field(max_length=20, json_schema_extra=list_map("name"))]
         | None
     ) = None
-    """Absent: error rate and latency with default tolerances. Empty: no analysis (Guarded=False)."""
+    """Absent: errors and latency with default tolerances. Empty: no analysis (Guarded=False)."""
 
 
 class Delivery(ApiModel):
@@ -346,7 +351,10 @@ class RolloutStatus(ApiModel):
     step: StepStatus = StepStatus()
     weight: int = 0
     verdict: str = ""
+    reason: str = ""
     message: str = ""
+    evidence_through: str = ""
+    """Everything that happened up to this time has been weighed."""
     metrics: Annotated[tuple[MetricStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     cursor: Annotated[str, StringConstraints(max_length=65536)] = ""
     """What of the evidence has been used, and the state of the tests; opaque."""
@@ -363,10 +371,9 @@ class DecisionStatus(ApiModel):
     message: str = ""
     from_weight: int | None = None
     to_weight: int | None = None
-    metric: MetricStatus | None = None
+    metrics: Annotated[tuple[MetricStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
+    """The evidence that the decision was taken on."""
     actor: str = "operator"
-    evidence: str = ""
-    """Digest of the test state that the decision was taken on."""
 
 
 class DriftStatus(ApiModel):

@@ -147,7 +147,7 @@ class Sklearn(ApiModel):
     ] = {}
     """The estimator's parameters, by their scikit-learn names."""
     preprocessing: Literal["Auto", "None"] = "Auto"
-    """Auto imputes and scales numbers and one-hot encodes categories; None passes numbers through."""
+    """Auto imputes and scales numbers and one-hot encodes categories; None does nothing."""
 
 
 class Trainer(ApiModel):

@@ -1,0 +1,284 @@
+"""The objects that a plan asks for: complete manifests, made from values alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.api import names
+from tidegate.api.meta import Resources
+from tidegate.api.v1alpha1.model import Model
+from tidegate.controllers.model.plan import Plan
+from tidegate.controllers.model.state import Revision
+
+Manifest = dict[str, Any]
+
+# What a pod of ours may do: the restricted Pod Security Standard, and no more than that.
+RESTRICTED: Manifest = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+SIDECAR_RESOURCES: Manifest = {
+    "requests": {"cpu": "50m", "memory": "96Mi"},
+    "limits": {"memory": "256Mi"},
+}
+MODEL_RESOURCES: Manifest = {"requests": {"cpu": "100m", "memory": "256Mi"}}
+GRACE_SECONDS = 30  # for the requests that are on their way when a pod is told to stop
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The routing document as the ConfigMap holds it."""
+
+    envelope: str
+    public_key: str
+
+
+def desired(model: Model, plan: Plan, sealed: Sealed | None, pull_policy: str) -> list[Manifest]:
+    """Everything that shall exist for the Model, in the order in which it is applied."""
+    objects = [_controller_revision(model, r) for r in plan.live]
+    if plan.stable is None or plan.routing is None or sealed is None:
+        return objects
+    objects.append(_routing_config(model, sealed))
+    for revision in plan.live:
+        objects.append(_revision_service(model, revision))
+        objects.append(_deployment(model, revision, pull_policy))
+    objects.append(_public_service(model, plan.stable))
+    objects.append(_disruption_budget(model))
+    return objects
+
+
+def public_name(model: str) -> str:
+    """The name of the Service that clients call."""
+    return model
+
+
+def routing_name(model: str) -> str:
+    """The name of the ConfigMap that holds the routing document."""
+    return names.child_name(model, "routing")
+
+
+def routing_in(config_map: Manifest) -> str | None:
+    """The sealed routing document of a ConfigMap, if it holds one."""
+    envelope = (config_map.get("data") or {}).get(names.ROUTING_FILE)
+    return envelope if isinstance(envelope, str) else None
+
+
+def _labels(model: Model, revision: Revision | None = None) -> dict[str, str]:
+    labels = {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_MODEL: names.child_name(model.metadata.name),
+    }
+    if revision is not None:
+        labels[names.LABEL_REVISION] = revision.name
+    return labels
+
+
+def _object(
+    model: Model, api_version: str, kind: str, name: str, labels: dict[str, str]
+) -> Manifest:
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.MODEL,
+        "name": model.metadata.name,
+        "uid": model.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": model.metadata.namespace,
+            "labels": labels,
+            "ownerReferences": [owner],
+        },
+    }
+
+
+def _controller_revision(model: Model, revision: Revision) -> Manifest:
+    manifest = _object(
+        model, "apps/v1", "ControllerRevision", revision.name, _labels(model, revision)
+    )
+    return {**manifest, "data": revision.to_data(), "revision": revision.number}
+
+
+def _routing_config(model: Model, sealed: Sealed) -> Manifest:
+    manifest = _object(model, "v1", "ConfigMap", routing_name(model.metadata.name), _labels(model))
+    data = {names.ROUTING_FILE: sealed.envelope, names.PUBLIC_KEY_FILE: sealed.public_key}
+    return {**manifest, "data": data}
+
+
+def _service_spec(selector: dict[str, str]) -> Manifest:
+    port = {"name": "http", "port": 80, "targetPort": "traffic", "protocol": "TCP"}
+    return {"type": "ClusterIP", "selector": selector, "ports": [port]}
+
+
+def _public_service(model: Model, stable: Revision) -> Manifest:
+    manifest = _object(model, "v1", "Service", public_name(model.metadata.name), _labels(model))
+    return {**manifest, "spec": _service_spec(_labels(model, stable))}
+
+
+def selected_revision(service: Manifest) -> str | None:
+    """The revision that a Model's Service selects."""
+    selector = (service.get("spec") or {}).get("selector") or {}
+    revision = selector.get(names.LABEL_REVISION)
+    return revision if isinstance(revision, str) else None
+
+
+def _revision_service(model: Model, revision: Revision) -> Manifest:
+    labels = _labels(model, revision)
+    manifest = _object(model, "v1", "Service", revision.name, labels)
+    return {**manifest, "spec": _service_spec(labels)}
+
+
+def _disruption_budget(model: Model) -> Manifest:
+    manifest = _object(
+        model, "policy/v1", "PodDisruptionBudget", model.metadata.name, _labels(model)
+    )
+    selector = {"matchLabels": _labels(model)}
+    return {**manifest, "spec": {"maxUnavailable": 1, "selector": selector}}
+
+
+def _deployment(model: Model, revision: Revision, pull_policy: str) -> Manifest:
+    labels = _labels(model, revision)
+    manifest = _object(model, "apps/v1", "Deployment", revision.name, labels)
+    return {
+        **manifest,
+        "spec": {
+            "replicas": model.spec.serving.scaling.min_replicas,
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": labels},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+            },
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": _pod(model, revision, pull_policy),
+            },
+        },
+    }
+
+
+def _pod(model: Model, revision: Revision, pull_policy: str) -> Manifest:
+    containers = [_fetch(model, revision), _sidecar(model, revision)]
+    serve = _serve(model, revision)
+    for container in (*containers, serve):
+        container["imagePullPolicy"] = pull_policy
+        container["securityContext"] = RESTRICTED
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": names.POD_UID,
+            "runAsGroup": names.POD_UID,
+            "fsGroup": names.POD_UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": containers,
+        "containers": [serve],
+        "volumes": [
+            {"name": "model", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "routing", "configMap": {"name": routing_name(model.metadata.name)}},
+        ],
+    }
+
+
+def _mounts(*, model_read_only: bool) -> Iterator[Manifest]:
+    yield {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # a volume of the pod's own
+    yield {"name": "model", "mountPath": names.MODEL_DIR, "readOnly": model_read_only}
+
+
+def _fetch(model: Model, revision: Revision) -> Manifest:
+    credentials = model.spec.artifact.credentials_ref
+    container: Manifest = {
+        "name": "fetch",
+        "image": revision.runtime_image,
+        "args": [
+            "fetch-model",
+            f"--uri={revision.uri}",
+            f"--digest={revision.digest}",
+            f"--out={names.MODEL_DIR}",
+        ],
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+        "volumeMounts": list(_mounts(model_read_only=False)),
+    }
+    if credentials is not None:
+        container["envFrom"] = [{"secretRef": {"name": credentials.name}}]
+    return container
+
+
+def _sidecar(model: Model, revision: Revision) -> Manifest:
+    variables = {
+        "TIDEGATE_NAMESPACE": model.metadata.namespace,
+        "TIDEGATE_MODEL": model.metadata.name,
+        "TIDEGATE_REVISION": revision.name,
+        "TIDEGATE_UPSTREAM": f"127.0.0.1:{names.MODEL_PORT}",
+        "TIDEGATE_READINESS_PATH": "/v2/health/ready",
+        "TIDEGATE_ROUTING_DIR": names.ROUTING_DIR,
+        "TIDEGATE_PROFILE": f"{names.MODEL_DIR}/profile.json",
+    }
+    downward = {"TIDEGATE_POD_UID": "metadata.uid", "TIDEGATE_POD_NAME": "metadata.name"}
+    return {
+        "name": "sidecar",
+        "image": revision.sidecar_image,
+        "restartPolicy": "Always",
+        "env": [
+            *({"name": k, "value": v} for k, v in variables.items()),
+            *(
+                {"name": k, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": v}}}
+                for k, v in downward.items()
+            ),
+        ],
+        "ports": [
+            {"name": "traffic", "containerPort": names.TRAFFIC_PORT, "protocol": "TCP"},
+            {"name": "control", "containerPort": names.CONTROL_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
+        ],
+        # The model's container starts after this one: only /livez can be asked of it by then.
+        "startupProbe": _probe("/livez", "control", period=1, failures=60),
+        "livenessProbe": _probe("/livez", "control", period=10, failures=3),
+        "readinessProbe": _probe("/readyz", "control", period=2, failures=2),
+        "resources": _resources(model.spec.serving.sidecar.resources, SIDECAR_RESOURCES),
+        "volumeMounts": [
+            *_mounts(model_read_only=True),
+            {"name": "routing", "mountPath": names.ROUTING_DIR, "readOnly": True},
+        ],
+    }
+
+
+def _serve(model: Model, revision: Revision) -> Manifest:
+    return {
+        "name": "model",
+        "image": revision.runtime_image,
+        "args": [
+            "serve",
+            f"--model-dir={names.MODEL_DIR}",
+            f"--name={model.metadata.name}",
+            f"--port={names.MODEL_PORT}",
+        ],
+        "ports": [{"name": "model", "containerPort": names.MODEL_PORT, "protocol": "TCP"}],
+        "startupProbe": _probe("/v2/health/live", "model", period=1, failures=120),
+        "livenessProbe": _probe("/v2/health/live", "model", period=10, failures=3),
+        "readinessProbe": _probe("/v2/health/ready", "model", period=2, failures=2),
+        "resources": _resources(model.spec.serving.resources, MODEL_RESOURCES),
+        "volumeMounts": list(_mounts(model_read_only=True)),
+    }
+
+
+def _probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }
+
+
+def _resources(given: Resources, default: Manifest) -> Manifest:
+    return given.to_api() if given.requests or given.limits else default

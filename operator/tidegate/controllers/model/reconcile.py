@@ -1,0 +1,118 @@
+"""A Model's reconcile: read once, decide once, apply what differs, write the status once."""
+
+import logging
+from datetime import datetime, timedelta
+
+from tidegate.api import names
+from tidegate.api.meta import ObjectKey
+from tidegate.clients.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES
+from tidegate.clients.sidecars import Target
+from tidegate.controllers.cluster import Cluster
+from tidegate.controllers.model.desired import Sealed, desired, public_name
+from tidegate.controllers.model.observe import observe
+from tidegate.controllers.model.plan import Plan, plan
+from tidegate.controllers.model.state import Observed
+from tidegate.controllers.model.status import status
+from tidegate.evidence.windows import SLOT_SECONDS, slot_of
+from tidegate.traffic.signing import public_pem, seal
+
+logger = logging.getLogger(__name__)
+
+KEPT_SLOTS = 3600 // SLOT_SECONDS
+POLL_SECONDS = 3.0  # in a rollout: a slot closes every ten seconds
+QUIET_POLL_SECONDS = 60.0
+POLLS_PER_DRIFT_WINDOW = 6
+
+
+async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelta | None:
+    """Bring the Model's objects to what its spec asks for; when to look again at the latest."""
+    model = cluster.model(key)
+    if model is None or model.metadata.deletion_timestamp is not None:
+        cluster.collector.forget(key)
+        return None  # owned objects go with their owner reference
+    seen = await observe(key, model, cluster)
+    step = plan(seen, now)
+    sealed = _sealed(step, cluster)
+    await cluster.apply(desired(model, step, sealed, cluster.settings.image_pull_policy))
+    await _prune(seen, step, cluster)
+    _follow(key, seen, step, sealed, cluster, now)
+    await _tell(seen, step, cluster)
+    await cluster.apply_status(key, status(seen, step, now))
+    return step.requeue_after
+
+
+def _sealed(step: Plan, cluster: Cluster) -> Sealed | None:
+    if step.routing is None:
+        return None
+    key = cluster.signing_key
+    return Sealed(seal(step.routing.to_json(), key), public_pem(key))
+
+
+async def _prune(seen: Observed, step: Plan, cluster: Cluster) -> None:
+    """Delete the pods of revisions that are gone, and revisions beyond the history's limit."""
+    uid = seen.model.metadata.uid
+    live = {r.name for r in step.live}
+    public = public_name(seen.model.metadata.name)
+    for resource, kept in ((DEPLOYMENTS, live), (SERVICES, live | {public})):
+        gone = [o for o in cluster.owned(uid, resource) if o["metadata"]["name"] not in kept]
+        await cluster.delete(resource, gone)
+    history = sorted(
+        (o for o in cluster.owned(uid, CONTROLLER_REVISIONS) if o["metadata"]["name"] not in live),
+        key=lambda o: int(o.get("revision", 0)),
+    )
+    surplus = len(history) - seen.model.spec.delivery.revision_history_limit
+    await cluster.delete(CONTROLLER_REVISIONS, history[: max(surplus, 0)])
+
+
+def _follow(
+    key: ObjectKey,
+    seen: Observed,
+    step: Plan,
+    sealed: Sealed | None,
+    cluster: Cluster,
+    now: datetime,
+) -> None:
+    """Tell the collector whom to ask, how often, and what to hand over."""
+    every = QUIET_POLL_SECONDS
+    if seen.drift_window_seconds is not None:
+        every = min(every, max(seen.drift_window_seconds / POLLS_PER_DRIFT_WINDOW, POLL_SECONDS))
+    if step.candidate is not None:
+        every = POLL_SECONDS
+    cluster.collector.follow(
+        key,
+        tuple(
+            Target(p.uid, f"{p.ip}:{names.CONTROL_PORT}", p.revision, ready=True) for p in seen.pods
+        ),
+        after=slot_of(now.timestamp()) - KEPT_SLOTS,
+        every=every,
+        generation=step.routing.generation if step.routing else 0,
+        envelope=sealed.envelope if sealed else None,
+    )
+
+
+async def _tell(seen: Observed, step: Plan, cluster: Cluster) -> None:
+    """Each new decision as an Event and a count; before the status, which makes it old news."""
+    meta = seen.model.metadata
+    for decision in step.decisions:
+        bad = decision.action in ("RollBack", "Hold")
+        await cluster.event(
+            seen.model,
+            type="Warning" if bad else "Normal",
+            reason=decision.reason,
+            message=f"{decision.id}: {decision.action} {decision.revision}. {decision.message}",
+        )
+        cluster.metrics.decisions.labels(decision.action, decision.reason).inc()
+        logger.info(
+            "%s/%s %s: %s %s (%s)",
+            meta.namespace,
+            meta.name,
+            decision.id,
+            decision.action,
+            decision.revision,
+            decision.message,
+        )
+    share = step.rollout.weight if step.rollout and step.candidate else 0
+    weights = cluster.metrics.rollout_weight
+    for revision, weight in ((step.stable, 100 - share), (step.candidate, share)):
+        if revision is not None:
+            weights.labels(meta.namespace, meta.name, revision.name).set(weight)

@@ -1,0 +1,203 @@
+"""The status of a Model: what was seen and decided, for people and for the next look."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Literal
+
+from tidegate.api.meta import Condition, merge_conditions, parse_timestamp, timestamp
+from tidegate.api.names import ConditionType, Reason
+from tidegate.api.v1alpha1.model import ModelStatus, RevisionStatus, RolloutStatus
+from tidegate.controllers.model.plan import DECISIONS_KEPT, Plan, confirmed, steps_of
+from tidegate.controllers.model.state import Observed, Revision
+from tidegate.rollout.analysis import metrics_of
+
+State = Literal["True", "False", "Unknown"]
+
+# Between decisions the evidence is written down this often: each write wakes every watcher.
+PERSIST_EVERY = timedelta(seconds=30)
+
+
+def status(seen: Observed, plan: Plan, now: datetime) -> ModelStatus:
+    """The whole status; equal to the old one where nothing is new."""
+    old = seen.model.status
+    conditions = merge_conditions(old.conditions, tuple(_conditions(seen, plan)), now)
+    new = ModelStatus(
+        observed_generation=seen.model.metadata.generation,
+        stable=_stable(seen, plan, now),
+        candidate=_candidate(seen, plan, now),
+        previous=plan.previous,
+        rejected=plan.rejected,
+        rollout=plan.rollout,
+        drift=seen.drift,
+        decisions=(*old.decisions, *plan.decisions)[-DECISIONS_KEPT:],
+        conditions=conditions,
+    )
+    return _throttled(old, new)
+
+
+def _throttled(old: ModelStatus, new: ModelStatus) -> ModelStatus:
+    """The old status where only the evidence grew, and not yet for long."""
+    before, after = old.rollout, new.rollout
+    if before is None or after is None or not before.evidence_through:
+        return new
+    if not after.evidence_through or _without_evidence(new) != _without_evidence(old):
+        return new
+    grown = parse_timestamp(after.evidence_through) - parse_timestamp(before.evidence_through)
+    return new if grown >= PERSIST_EVERY else old
+
+
+def _without_evidence(status: ModelStatus) -> ModelStatus:
+    rollout = status.rollout and status.rollout.model_copy(
+        update={"metrics": (), "cursor": "", "evidence_through": "", "message": ""}
+    )
+    return status.model_copy(update={"rollout": rollout, "conditions": ()})
+
+
+def _stable(seen: Observed, plan: Plan, now: datetime) -> RevisionStatus | None:
+    if plan.stable is None:
+        return None
+    old = seen.model.status.stable
+    ready = seen.ready(plan.stable.name)
+    since = old.since if old is not None and old.revision == plan.stable.name else ""
+    return _revision(seen, plan.stable, 100 - _weight(seen), since or (_at(now) if ready else ""))
+
+
+def _candidate(seen: Observed, plan: Plan, now: datetime) -> RevisionStatus | None:
+    if plan.candidate is None:
+        return None
+    old = seen.model.status.candidate
+    since = old.since if old is not None and old.revision == plan.candidate.name else _at(now)
+    return _revision(seen, plan.candidate, _weight(seen), since)
+
+
+def _revision(seen: Observed, revision: Revision, weight: int, since: str) -> RevisionStatus:
+    return RevisionStatus(
+        revision=revision.name,
+        digest=revision.digest,
+        weight=weight,
+        ready_replicas=seen.ready(revision.name),
+        training_job=revision.training_job,
+        since=since,
+    )
+
+
+def _weight(seen: Observed) -> int:
+    """The candidate's share as the routing document of this look gives it."""
+    if seen.routing is None or seen.routing.candidate is None:
+        return 0
+    return seen.routing.candidate.weight if confirmed(seen, seen.routing.stable) else 0
+
+
+def _at(now: datetime) -> str:
+    return timestamp(now)
+
+
+def _conditions(seen: Observed, plan: Plan) -> Iterator[Condition]:
+    parts = [
+        _condition(seen, ConditionType.ACCEPTED, _true(seen.wanted.accepted), *_accepted(seen)),
+        _condition(
+            seen,
+            ConditionType.ARTIFACT_RESOLVED,
+            _true(seen.wanted.revision is not None),
+            seen.wanted.reason,
+            seen.wanted.message,
+        ),
+        _available(seen, plan),
+        _promoted(seen, plan),
+    ]
+    broken = next((c for c in parts if c.status != "True"), None)
+    if broken is not None:
+        yield broken.model_copy(update={"type": ConditionType.READY.value})
+    else:
+        yield _condition(seen, ConditionType.READY, "True", Reason.SERVING, parts[2].message)
+    yield from parts
+    yield _guarded(seen)
+    if seen.drift is not None:
+        yield _within_policy(seen)
+
+
+def _condition(
+    seen: Observed, kind: ConditionType, state: State, reason: Reason, message: str
+) -> Condition:
+    return Condition(
+        type=kind.value,
+        status=state,
+        reason=reason.value,
+        message=message,
+        observed_generation=seen.model.metadata.generation,
+    )
+
+
+def _true(good: bool) -> State:  # noqa: FBT001  # it translates a bool
+    return "True" if good else "False"
+
+
+def _accepted(seen: Observed) -> tuple[Reason, str]:
+    if seen.wanted.accepted:
+        return Reason.VALID, "The spec can be carried out."
+    return seen.wanted.reason, seen.wanted.message
+
+
+def _available(seen: Observed, plan: Plan) -> Condition:
+    if plan.stable is None:
+        return _condition(
+            seen, ConditionType.AVAILABLE, "False", seen.wanted.reason, seen.wanted.message
+        )
+    name = plan.stable.name
+    ready, wanted = seen.ready(name), seen.model.spec.serving.scaling.min_replicas
+    message = f"{ready} of {wanted} pods of {name} are ready."
+    if ready:
+        return _condition(seen, ConditionType.AVAILABLE, "True", Reason.SERVING, message)
+    why = seen.failures.get(name, "")
+    return _condition(
+        seen, ConditionType.AVAILABLE, "False", Reason.NOT_READY, f"{message} {why}".strip()
+    )
+
+
+def _promoted(seen: Observed, plan: Plan) -> Condition:
+    wanted, kind = seen.wanted.revision, ConditionType.PROMOTED
+    if wanted is None or plan.stable is None:
+        return _condition(seen, kind, "False", seen.wanted.reason, seen.wanted.message)
+    if wanted.name == plan.stable.name:
+        message = f"{wanted.name} is what the spec asks for, and it is the stable revision."
+        return _condition(seen, kind, "True", Reason.PROMOTED, message)
+    rejected = next((r for r in plan.rejected if r.revision == wanted.name), None)
+    if rejected is not None:
+        decided = (*seen.model.status.decisions, *plan.decisions)
+        why = next((d.message for d in decided if d.id == rejected.decision), rejected.reason)
+        message = f"{wanted.name} was rolled back ({rejected.decision}): {why}"
+        return _condition(seen, kind, "False", Reason.ROLLED_BACK, message)
+    if seen.model.spec.suspend:
+        message = f"spec.suspend is true: {wanted.name} waits."
+        return _condition(seen, kind, "False", Reason.SUSPENDED, message)
+    return _condition(seen, kind, "False", Reason.PROGRESSING, _in_words(wanted, plan.rollout))
+
+
+def _in_words(wanted: Revision, rollout: RolloutStatus | None) -> str:
+    if rollout is None:
+        return f"{wanted.name} is about to start."
+    return f"{wanted.name} at {rollout.weight} % (step {rollout.step.text}): {rollout.message}"
+
+
+def _guarded(seen: Observed) -> Condition:
+    spec = seen.model.spec.delivery.analysis
+    analysed = any(step.analysis is not None for step in steps_of(seen))
+    if not metrics_of(spec) or not steps_of(seen):
+        message = "No evidence is asked for: set delivery.analysis.metrics and a canary strategy."
+        return _condition(seen, ConditionType.GUARDED, "False", Reason.NO_ANALYSIS, message)
+    listed = ", ".join(m.name for m in metrics_of(spec))
+    waits = "and an analysis step waits for a Pass" if analysed else "in the background only"
+    reason = Reason.DEFAULT_ANALYSIS if spec.metrics is None else Reason.ANALYSIS_CONFIGURED
+    message = f"A new revision is compared by {listed}, {waits}."
+    return _condition(seen, ConditionType.GUARDED, "True", reason, message)
+
+
+def _within_policy(seen: Observed) -> Condition:
+    drift, kind = seen.drift, ConditionType.WITHIN_POLICY
+    if drift is None or drift.level == "Unknown":
+        message = "The drift policy has too little evidence yet."
+        return _condition(seen, kind, "Unknown", Reason.AWAITING_EVIDENCE, message)
+    if drift.level == "Breach":
+        return _condition(seen, kind, "False", Reason.DRIFT_DETECTED, drift.message)
+    message = drift.message or f"DriftPolicy {drift.policy} sees no breach."
+    return _condition(seen, kind, "True", Reason.WITHIN_POLICY, message)

@@ -1,0 +1,243 @@
+"""The state machine of a rollout.
+
+Everything that decides where a rollout goes next stands in this file. The rules, in their order:
+
+1. Promoted and RolledBack are ends: a revision leaves them only by another revision.
+2. A breach that calls for a rollback wins in every state, also while pausing or waiting.
+3. The candidate gets weight only while its pods are ready; without them it goes back to Starting
+   at weight 0, and after the progress deadline it is rejected.
+4. A step that waits holds the weight. Only proof (Pass), time (pause) or a confirmed weight
+   moves on; a breach to hold on stops every step.
+5. After the last step the candidate is promoted.
+
+::
+
+    Starting ──► Stepping(0) ──► … ──► Stepping(n) ──► Promoted
+        ▲            │                      │
+        └────────────┴── pods lost ─────────┤
+                     breach, deadline ──────┴──► RolledBack
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal, assert_never
+
+from tidegate.api.meta import duration
+from tidegate.api.names import Reason
+from tidegate.api.v1alpha1.model import MetricStatus, Step
+from tidegate.rollout.verdict import Summary, Verdict
+
+Action = Literal["Start", "SetWeight", "Advance", "Hold", "Promote", "RollBack", "Supersede"]
+
+
+class State(StrEnum):
+    """Where a rollout is."""
+
+    STARTING = "Starting"
+    STEPPING = "Stepping"
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rollout has come; all that is remembered of it between two looks."""
+
+    state: State
+    index: int
+    """The step that runs; the number of steps when all are done."""
+    since: datetime
+    """When the step, or the wait for the pods, began."""
+    weight: int
+    """Percent of the requests that the candidate shall get."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is seen at one look."""
+
+    now: datetime
+    steps: tuple[Step, ...]
+    ready: bool
+    """Every wanted pod of the candidate is ready."""
+    alive: bool
+    """At least one pod of the candidate is ready."""
+    confirmed_weight: int | None
+    """The candidate's weight that every ready stable pod acts on; None while they differ."""
+    summary: Summary
+    on_inconclusive: Literal["Hold", "Rollback", "Advance"]
+    progress_deadline: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something that was decided, and why."""
+
+    action: Action
+    reason: Reason
+    message: str
+    from_weight: int
+    to_weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """The rollout's next state; what was decided; what it waits for, in words."""
+
+    progress: Progress
+    decision: Decision | None
+    reason: Reason
+    message: str
+
+
+def begin(now: datetime) -> Progress:
+    """A rollout that has just been asked for."""
+    return Progress(State.STARTING, 0, now, 0)
+
+
+def advance(progress: Progress, seen: Situation) -> Transition:
+    """One look, at most one move; looking twice without news moves nothing."""
+    match progress.state:
+        case State.PROMOTED:
+            return _stay(progress, Reason.PROMOTED, "The candidate serves all requests.")
+        case State.ROLLED_BACK:
+            return _stay(progress, Reason.ROLLED_BACK, "The candidate was rolled back.")
+        case State.STARTING | State.STEPPING:
+            pass
+        case _:
+            assert_never(progress.state)
+    breach = seen.summary.breached
+    if breach is not None and seen.summary.rollback:
+        return _roll_back(progress, seen, Reason.METRIC_BREACHED, describe(breach))
+    if not (seen.ready if progress.state is State.STARTING else seen.alive):
+        return _wait_for_pods(progress, seen)
+    if progress.state is State.STARTING:
+        started = Progress(State.STEPPING, progress.index, seen.now, progress.weight)
+        message = "The candidate's pods are ready."
+        return _move(progress, started, "Start", Reason.CANDIDATE_READY, message)
+    return _step(progress, seen)
+
+
+def _step(progress: Progress, seen: Situation) -> Transition:
+    if progress.index >= len(seen.steps):
+        done = Progress(State.PROMOTED, progress.index, seen.now, 100)
+        message = "All steps are done: the candidate becomes the stable revision."
+        return _move(progress, done, "Promote", Reason.STEPS_COMPLETED, message)
+    breach = seen.summary.breached
+    if breach is not None:
+        return _stay(progress, Reason.METRIC_BREACHED, f"Held: {describe(breach)}")
+    step = seen.steps[progress.index]
+    if step.set_weight is not None:
+        return _set_weight(progress, seen, step.set_weight)
+    waited = seen.now - progress.since
+    if step.pause is not None:
+        if waited >= duration(step.pause.duration):
+            return _next(progress, seen, Reason.PAUSE_ENDED, f"Paused {step.pause.duration}.")
+        return _stay(progress, Reason.PAUSED, f"Pausing for {step.pause.duration}.")
+    timeout = step.analysis.timeout if step.analysis is not None else None
+    return _analyse(progress, seen, timeout, waited)
+
+
+def _set_weight(progress: Progress, seen: Situation, weight: int) -> Transition:
+    if progress.weight != weight:
+        moved = replace(progress, weight=weight)
+        message = f"The candidate gets {weight} % of the requests."
+        return _move(progress, moved, "SetWeight", Reason.WEIGHT_SET, message)
+    if seen.confirmed_weight == weight:
+        following = Progress(State.STEPPING, progress.index + 1, seen.now, weight)
+        return Transition(following, None, Reason.WEIGHT_SET, f"The pods act on {weight} %.")
+    message = f"Waiting until every stable pod acts on {weight} %."
+    return _stay(progress, Reason.AWAITING_CONFIRMATION, message)
+
+
+def _analyse(
+    progress: Progress, seen: Situation, timeout: str | None, waited: timedelta
+) -> Transition:
+    if seen.summary.invalid:
+        return _stay(progress, Reason.INVALID_COMPARISON, f"Held: {seen.summary.invalid}")
+    if seen.summary.verdict is Verdict.PASS:
+        return _next(progress, seen, Reason.ANALYSIS_PASSED, "Every metric passed.")
+    waiting = ", ".join(seen.summary.waiting_for)
+    if timeout is None or waited < duration(timeout):
+        return _stay(progress, Reason.AWAITING_SAMPLES, f"Too little evidence yet: {waiting}.")
+    message = f"No verdict after {timeout}: {waiting}."
+    match seen.on_inconclusive:
+        case "Hold":
+            return _stay(progress, Reason.ANALYSIS_TIMED_OUT, f"Held. {message}")
+        case "Advance":
+            return _next(progress, seen, Reason.ANALYSIS_TIMED_OUT, message)
+        case "Rollback":
+            return _roll_back(progress, seen, Reason.ANALYSIS_TIMED_OUT, message)
+        case _:
+            assert_never(seen.on_inconclusive)
+
+
+def _wait_for_pods(progress: Progress, seen: Situation) -> Transition:
+    lost = progress.state is State.STEPPING
+    since = seen.now if lost else progress.since
+    if seen.now - since >= seen.progress_deadline:
+        message = f"The candidate's pods were not ready within {seen.progress_deadline}."
+        return _roll_back(progress, seen, Reason.CANDIDATE_NOT_READY, message)
+    # The step begins anew once the pods are back, so that its weight is confirmed again.
+    waiting = Progress(State.STARTING, _weight_step(progress, seen.steps), since, 0)
+    message = "Waiting until the candidate's pods are ready."
+    if lost:
+        message = "The candidate has no ready pod any more: back to weight 0."
+        return _move(progress, waiting, "Hold", Reason.CANDIDATE_NOT_READY, message)
+    return Transition(waiting, None, Reason.AWAITING_PODS, message)
+
+
+def _weight_step(progress: Progress, steps: tuple[Step, ...]) -> int:
+    """The index of the newest step that set the present weight."""
+    before = range(min(progress.index, len(steps) - 1), -1, -1)
+    return next((i for i in before if steps[i].set_weight is not None), 0)
+
+
+def _next(progress: Progress, seen: Situation, reason: Reason, message: str) -> Transition:
+    following = Progress(State.STEPPING, progress.index + 1, seen.now, progress.weight)
+    return _move(progress, following, "Advance", reason, message)
+
+
+def _roll_back(progress: Progress, seen: Situation, reason: Reason, message: str) -> Transition:
+    rolled_back = Progress(State.ROLLED_BACK, progress.index, seen.now, 0)
+    return _move(progress, rolled_back, "RollBack", reason, message)
+
+
+def _move(
+    old: Progress,
+    new: Progress,
+    action: Action,
+    reason: Reason,
+    message: str,
+) -> Transition:
+    decision = Decision(action, reason, message, old.weight, new.weight)
+    return Transition(new, decision, reason, message)
+
+
+def _stay(progress: Progress, reason: Reason, message: str) -> Transition:
+    return Transition(progress, None, reason, message)
+
+
+def describe(metric: MetricStatus) -> str:
+    """A metric's result as a sentence with its numbers."""
+    interval = f" (between {metric.lower} and {metric.upper})" if metric.lower is not None else ""
+    return (
+        f"{metric.name} differs from stable by {metric.estimate}{interval}, tolerance "
+        f"{metric.tolerance}, on {metric.samples} samples of the candidate and "
+        f"{metric.stable_samples} of stable; evidence of harm 1 : {metric.evidence}."
+    )
+
+
+def step_in_words(steps: tuple[Step, ...], index: int) -> str:
+    """The step for the printed table, such as `3/6 analysis`."""
+    if index >= len(steps):
+        return f"{len(steps)}/{len(steps)} done"
+    step = steps[index]
+    if step.set_weight is not None:
+        what = f"weight {step.set_weight}"
+    elif step.pause is not None:
+        what = f"pause {step.pause.duration}"
+    else:
+        what = "analysis"
+    return f"{index + 1}/{len(steps)} {what}"
