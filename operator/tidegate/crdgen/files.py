@@ -12,6 +12,7 @@ from tidegate.crdgen.reference import reference
 CHART = Path("charts/tidegate")
 INSTALL = Path("manifests/install.yaml")
 NAMESPACE = "tidegate-system"
+KUBE_VERSION = "1.35.0"
 _NAMESPACE_MANIFEST = f"""---
 apiVersion: v1
 kind: Namespace
@@ -33,8 +34,10 @@ def from_types() -> dict[Path, str]:
 
 def from_chart(root: Path, helm: Path) -> dict[Path, str]:
     """What follows from the chart: one manifest for those who install without helm."""
+    # Not helm's own idea of a cluster's version: the output must be the same on every machine.
     command = [str(helm), "template", "tidegate", str(root / CHART), "--namespace", NAMESPACE]
-    rendered = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - fixed words
+    command += ["--kube-version", KUBE_VERSION]
+    rendered = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - fixed words
     return {INSTALL: HEADER + _NAMESPACE_MANIFEST + rendered.stdout}
 
 

@@ -54,7 +54,9 @@ def _rows(schema: Schema, path: str) -> Iterator[str]:
     for name, child in schema.get("properties", {}).items():
         below = f"{path}.{name}"
         star = "*" if name in required else ""
-        default = _code(child["default"]) if "default" in child else ""
+        # An object's default is told by the rows of its parts.
+        shown = "default" in child and "properties" not in child
+        default = _code(child["default"]) if shown else ""
         meaning = _cell(" ".join(filter(None, [child.get("description", ""), _limits(child)])))
         yield f"| `{below}`{star} | {_type(child)} | {default} | {meaning} |"
         yield from _rows(*_inside(child, below))
