@@ -40,6 +40,7 @@ EVENTS = Resource("v1", "Event", "events")
 JOBS = Resource("batch/v1", "Job", "jobs")
 POD_DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 ENDPOINT_SLICES = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+SECRETS = Resource("v1", "Secret", "secrets")  # written once by keygen; the operator has no access
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 CUSTOM = (MODELS, TRAINING_JOBS, DRIFT_POLICIES)
@@ -53,7 +54,7 @@ CHILDREN = (
     ENDPOINT_SLICES,
 )
 
-_BY_KIND = {r.kind: r for r in (*CUSTOM, *CHILDREN, PODS, EVENTS, LEASES)}
+_BY_KIND = {r.kind: r for r in (*CUSTOM, *CHILDREN, PODS, EVENTS, LEASES, SECRETS)}
 
 
 def of_kind(kind: str) -> Resource:
