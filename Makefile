@@ -42,11 +42,11 @@ verify: generate check ## What a reviewer runs: generate, check, and nothing may
 bench: .venv/.complete ## Measure; one folder a question in benchmarks/
 	$(BIN)/python -m benchmarks
 
-image: .venv/.complete ## Build the operator, sidecar and runtime images
-	hack/cluster/cluster build-images
+image: ## Build the images; they are loaded into the local cluster if it is up
+	hack/cluster/cluster image build
 
 push: image ## Push the images to REGISTRY
-	hack/cluster/cluster push-images --registry $(REGISTRY)
+	hack/cluster/cluster image push "$(REGISTRY)"
 
 lock: .venv/.complete ## Resolve requirements/*.lock (hack/lock --upgrade for newer versions)
 	hack/lock

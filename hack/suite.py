@@ -28,7 +28,7 @@ class Tier:
 TIERS = (
     Tier("unit", ()),
     Tier("integration", ("tests/integration",), instance="test"),
-    Tier("e2e", ("tests/e2e",), instance="e2e", has_node=True),
+    Tier("e2e", ("tests/e2e",), instance="default", has_node=True),
 )
 
 
@@ -40,12 +40,6 @@ class Outcome:
     exit_code: int
     closing_line: str
     seconds: float
-
-
-def cluster(*arguments: str) -> str:
-    """Run a command of the local cluster; its standard output is returned, its progress shown."""
-    command = (CLUSTER, *arguments)
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def runs(instance: str) -> bool:
@@ -65,16 +59,17 @@ def environment(tier: Tier) -> Iterator[dict[str, str]]:
     try:
         subprocess.run((CLUSTER, "up", "--name", tier.instance, *options), check=True)
         if tier.has_node:
-            cluster("images", "--name", tier.instance)
-        exports = cluster("env", "--name", tier.instance)
-        yield {**os.environ, **read_exports(exports)}
+            subprocess.run((CLUSTER, "image", "build"), check=True)
+        yield {**os.environ, **exports(tier.instance)}
     finally:
         if not was_there:
             subprocess.run((CLUSTER, "down", "--name", tier.instance), check=False)
 
 
-def read_exports(text: str) -> dict[str, str]:
-    """The variables that `cluster env` tells the shell to export."""
+def exports(instance: str) -> dict[str, str]:
+    """The variables that `cluster env` tells a shell to export."""
+    command = (CLUSTER, "env", "--name", instance)
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     pairs = (line.removeprefix("export ").split("=", 1) for line in text.splitlines())
     return {name: os.path.expandvars(value.strip('"')) for name, value in pairs}
 
