@@ -1,0 +1,116 @@
+"""Where a message's body ends: HTTP/1.1 framing over raw bytes that are passed on unchanged."""
+
+import re
+from typing import Protocol
+
+LINE_LIMIT_BYTES = 8192  # of a chunk's size line or of a trailer
+TRAILER_LIMIT_BYTES = 65536
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+
+
+class FramingError(Exception):
+    """The body's framing breaks the rules; where it ends can't be told."""
+
+
+class Framing(Protocol):
+    """Tells how many of the bytes that come belong to the body; `done` when it is complete."""
+
+    done: bool
+
+    def take(self, data: bytes) -> int: ...
+
+
+class Length:
+    """A body of known length."""
+
+    __slots__ = ("_left", "done")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.done = length == 0
+
+    def take(self, data: bytes) -> int:
+        taken = min(self._left, len(data))
+        self._left -= taken
+        self.done = self._left == 0
+        return taken
+
+
+class UntilClose:
+    """A body that ends with its connection."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def take(self, data: bytes) -> int:
+        return len(data)
+
+
+class Chunked:
+    """A chunked body, trailers included.
+
+    `content`, if given, collects the bytes of the chunks.
+    """
+
+    __slots__ = ("_expect", "_left", "_line", "_trailer_bytes", "content", "done")
+
+    def __init__(self, content: list[bytes] | None = None) -> None:
+        self.done = False
+        self.content = content
+        self._left = 0
+        self._line = b""
+        self._expect = self._size
+        self._trailer_bytes = 0
+
+    def take(self, data: bytes) -> int:
+        at = 0
+        while at < len(data) and not self.done:
+            at = self._skip(data, at) if self._left else self._read_line(data, at)
+        return at
+
+    def _skip(self, data: bytes, at: int) -> int:
+        end = min(at + self._left, len(data))
+        if self.content is not None:
+            self.content.append(data[at:end])
+        self._left -= end - at
+        return end
+
+    def _read_line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\n", at) + 1
+        self._line += data[at : end or len(data)]
+        if len(self._line) > LINE_LIMIT_BYTES:
+            raise FramingError("a chunk's line is too long")
+        if not end:
+            return len(data)
+        line, self._line = self._line, b""
+        if not line.endswith(b"\r\n"):
+            raise FramingError("a chunk's line does not end in CRLF")
+        self._expect(line[:-2])
+        return end
+
+    def _size(self, line: bytes) -> None:
+        size = line.partition(b";")[0].rstrip(b" \t")
+        if not _SIZE.fullmatch(size):
+            raise FramingError("a chunk's size is not hexadecimal")
+        self._left = int(size, 16)
+        self._expect = self._end_of_chunk if self._left else self._trailer
+
+    def _end_of_chunk(self, line: bytes) -> None:
+        if line:
+            raise FramingError("a chunk is longer than its size")
+        self._expect = self._size
+
+    def _trailer(self, line: bytes) -> None:
+        self._trailer_bytes += len(line)
+        if self._trailer_bytes > TRAILER_LIMIT_BYTES:
+            raise FramingError("the trailers are too long")
+        self.done = not line
+
+
+def unchunked(body: bytes) -> bytes:
+    """The content of a complete chunked body."""
+    content: list[bytes] = []
+    Chunked(content).take(body)
+    return b"".join(content)

@@ -1,0 +1,107 @@
+"""The way of the records to the monitor: batched, never blocking, bounded.
+
+When the monitor can't keep up or is down, copies are dropped and counted in the ledger, whose
+tallies go out as soon as there is room: the number of requests and errors stays exact.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from itertools import accumulate
+
+from tidegate.sidecar.proxy.ledger import Ledger
+from tidegate.sidecar.records import Record, pack
+
+QUEUE_LIMIT_BYTES = 8 << 20
+BATCH_BYTES = 256 << 10  # about what a socket takes at once
+BATCH_SECONDS = 0.005  # records wait this long for company; nobody waits for them
+
+
+class Channel:
+    """The proxy's end; one monitor is attached at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._socket: socket.socket | None = None
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._batch: list[bytes] = []
+        self._unsent = memoryview(b"")
+        self._ledger = Ledger()
+        self._scheduled = False
+        self._blocked = False
+
+    def attach(self, ours: socket.socket, hello: list[Record]) -> None:
+        """Send to a new monitor from here on, `hello` first and then what has queued up."""
+        self._socket = ours
+        for record in reversed(hello):
+            self._put_first(pack(record))
+        self._flush()
+
+    def detach(self) -> None:
+        """The monitor is gone: keep what it has not been sent, whole records only."""
+        if self._socket is None:
+            return
+        self._unblock()
+        self._socket.close()
+        self._socket = None
+        sent = sum(map(len, self._batch)) - len(self._unsent)
+        ends = accumulate(map(len, self._batch))
+        for data in reversed([d for d, end in zip(self._batch, ends, strict=True) if end > sent]):
+            self._put_first(data)
+        self._batch, self._unsent = [], memoryview(b"")
+
+    def send(self, record: Record) -> None:
+        """Hand over a record, or count it if there is no room for it."""
+        data = pack(record)
+        if self._queued_bytes + len(data) > QUEUE_LIMIT_BYTES:
+            self._ledger.add(record)
+        else:
+            self._queue.append(data)
+            self._queued_bytes += len(data)
+        if not self._scheduled and not self._blocked and self._socket is not None:
+            self._scheduled = True
+            self._loop.call_later(BATCH_SECONDS, self._flush)
+
+    def _put_first(self, data: bytes) -> None:
+        self._queue.appendleft(data)
+        self._queued_bytes += len(data)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._socket is None:
+            return
+        try:
+            while self._unsent or self._next_batch():
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            self._block()
+        except OSError:
+            self.detach()  # the supervisor attaches the next monitor
+        else:
+            self._unblock()
+
+    def _next_batch(self) -> bool:
+        if not self._queue:
+            for record in self._ledger.drain():
+                self._queue.append(pack(record))
+                self._queued_bytes += len(self._queue[-1])
+        self._batch = []
+        size = 0
+        while self._queue and size < BATCH_BYTES:
+            data = self._queue.popleft()
+            self._batch.append(data)
+            size += len(data)
+        self._queued_bytes -= size
+        self._unsent = memoryview(b"".join(self._batch))
+        return size > 0
+
+    def _block(self) -> None:
+        if not self._blocked and self._socket is not None:
+            self._loop.add_writer(self._socket, self._flush)
+            self._blocked = True
+
+    def _unblock(self) -> None:
+        if self._blocked and self._socket is not None:
+            self._loop.remove_writer(self._socket)
+            self._blocked = False

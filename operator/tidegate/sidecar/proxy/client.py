@@ -1,0 +1,274 @@
+"""A client's connection: requests in, answers out, in order, byte for byte."""
+
+import asyncio
+from typing import cast
+
+from typing_extensions import override
+
+from tidegate.sidecar.framing import FramingError
+from tidegate.sidecar.proxy.desk import Desk
+from tidegate.sidecar.proxy.exchange import Exchange
+from tidegate.sidecar.proxy.heads import (
+    HEAD_END,
+    HEAD_LIMIT_BYTES,
+    HeadError,
+    ResponseHead,
+    parse_request,
+    with_header,
+)
+from tidegate.sidecar.proxy.split import Target
+from tidegate.sidecar.proxy.upstream import Upstream
+
+BUFFER_BYTES = 262144  # what may wait on either side before its sender is made to wait
+_PHRASES = {
+    400: b"Bad Request",
+    431: b"Request Header Fields Too Large",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+class Client(asyncio.Protocol):
+    """One exchange at a time; what a client sends ahead waits for its turn."""
+
+    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
+        self._desk = desk
+        self._loop = loop
+        self._transport: asyncio.Transport
+        self._inbox = b""
+        self._exchange: Exchange | None = None
+        self._upstreams: dict[Target, Upstream] = {}
+        self._upstream: Upstream | None = None
+        self._slow = False  # the client does not take its answer as fast as it comes
+        self._congested = False  # the upstream does not take the request as fast as it comes
+        self._paused = False
+        self._tunnel = False
+        self._closing = False
+
+    # The client's side
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        self._desk.clients.add(self)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._desk.clients.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and exchange.head.framing.done:
+            self._desk.client_left(exchange, self._loop.time())
+        for upstream in self._upstreams.values():
+            upstream.close()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._tunnel and self._upstream is not None:
+            self._upstream.write(data)
+            return
+        self._inbox = self._inbox + data if self._inbox else data
+        self._advance()
+
+    @override
+    def pause_writing(self) -> None:
+        self._slow = True
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    @override
+    def resume_writing(self) -> None:
+        self._slow = False
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def _advance(self) -> None:
+        while self._inbox and not self._closing:
+            exchange = self._exchange
+            if exchange is None:
+                if not self._begin():
+                    break
+            elif exchange.head.framing.done:
+                break  # sent ahead: it waits until this answer has gone out
+            else:
+                self._take_body(exchange)
+        self._regulate()
+
+    def _begin(self) -> bool:
+        self._inbox = self._inbox.lstrip(b"\r\n")
+        end = self._inbox.find(HEAD_END) + len(HEAD_END)
+        if end < len(HEAD_END):
+            if len(self._inbox) > HEAD_LIMIT_BYTES:
+                self._reply(431)
+            return False
+        raw, self._inbox = self._inbox[:end], self._inbox[end:]
+        try:
+            head = parse_request(raw)
+        except HeadError:
+            self._reply(400)
+            return False
+        self._exchange = self._desk.begin(head)
+        self._dispatch(self._exchange)
+        return True
+
+    def _take_body(self, exchange: Exchange) -> None:
+        try:
+            taken = exchange.head.framing.take(self._inbox)
+        except FramingError:
+            self._abandon(400)
+            return
+        part, self._inbox = self._inbox[:taken], self._inbox[taken:]
+        if exchange.counted:
+            exchange.asked.add(part)
+        if self._upstream is not None and self._upstream.connected:
+            self._upstream.write(part)
+        else:
+            exchange.waiting.append(part)
+
+    def _regulate(self) -> None:
+        """Let the client send exactly while there is somewhere to put what it sends."""
+        waiting = len(self._inbox)
+        if self._exchange is not None:
+            waiting += sum(map(len, self._exchange.waiting))
+        pause = not self._closing and (self._congested or waiting > BUFFER_BYTES)
+        if pause == self._paused or self._closing:
+            return
+        self._paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    # The upstream's side
+
+    def _dispatch(self, exchange: Exchange) -> None:
+        target = exchange.route.target
+        upstream = self._upstreams.get(target)
+        if upstream is None or not upstream.reusable:
+            if upstream is not None:
+                upstream.close()
+            upstream = self._upstreams[target] = Upstream(self, target, self._loop)
+        self._upstream = upstream
+        self._congested = False
+        if upstream.connected:
+            self.upstream_ready()
+
+    def upstream_ready(self) -> None:
+        exchange, upstream = self._exchange, self._upstream
+        if exchange is None or upstream is None:
+            return
+        if self._slow:
+            upstream.pause()
+        else:
+            upstream.resume()
+        exchange.started = self._loop.time()
+        upstream.expect(exchange.head.method)
+        upstream.write(self._desk.head_for_upstream(exchange))
+        for part in exchange.waiting:
+            upstream.write(part)
+        exchange.waiting.clear()
+        self._regulate()
+
+    def upstream_unreachable(self) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if self._desk.fall_back(exchange):
+            self._dispatch(exchange)
+        else:
+            self._fail(exchange, 503 if exchange.route.target is self._desk.monitor else 502)
+
+    def upstream_lost(self) -> None:
+        """The connection broke; nothing is sent twice, so a request that was sent has failed."""
+        exchange = self._exchange
+        if self._tunnel:
+            self._close()
+        elif exchange is not None and exchange.answer is None:
+            self._fail(exchange, 502)
+        elif exchange is not None:
+            self._exchange = None
+            self._desk.broke_off(exchange)
+            self._close()
+
+    def upstream_congested(self, *, congested: bool) -> None:
+        self._congested = congested
+        self._regulate()
+
+    def answer_begins(self, head: ResponseHead) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        exchange.answer = head
+        exchange.answered_at = self._loop.time()
+        raw = self._desk.head_for_client(exchange, head)
+        if self._last(exchange):
+            raw = with_header(raw, b"connection: close")
+        self._transport.write(raw)
+        if head.status == 101 and self._upstream is not None:
+            self._tunnel = True
+            self._exchange = None
+            ahead, self._inbox = self._inbox, b""
+            self._upstream.write(ahead)
+            self._upstream.tunnel()
+
+    def answer_part(self, part: bytes) -> None:
+        self._transport.write(part)
+        if self._exchange is not None and self._exchange.counted:
+            self._exchange.given.add(part)
+
+    def pass_on(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def answer_ends(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is None or exchange.answer is None:
+            return
+        self._desk.finish(exchange)
+        if self._last(exchange) or not exchange.answer.keep_alive:
+            self._close()
+        else:
+            self._advance()
+
+    def _last(self, exchange: Exchange) -> bool:
+        """Whether the connection can't be used again after this answer."""
+        return self._desk.draining or not exchange.head.keep_alive or not exchange.head.framing.done
+
+    # Ends
+
+    def sweep(self, now: float) -> None:
+        """Give up on an answer that takes too long; while draining, close an idle connection."""
+        exchange = self._exchange
+        if exchange is None:
+            if self._desk.draining and not self._tunnel:
+                self._close()
+        elif exchange.answer is None and self._desk.overdue(exchange, now):
+            self._fail(exchange, 504)
+
+    def _fail(self, exchange: Exchange, status: int) -> None:
+        self._desk.fail(exchange, status, self._loop.time())
+        self._abandon(status, self._desk.id_header(exchange))
+
+    def _abandon(self, status: int, header: bytes = b"") -> None:
+        self._exchange = None
+        if self._upstream is not None:
+            self._upstream.close()
+        self._reply(status, header)
+
+    def _reply(self, status: int, header: bytes = b"") -> None:
+        """Answer in the place of the model, and close: what comes next can't be trusted."""
+        phrase = _PHRASES[status]
+        head = (
+            b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-type: text/plain\r\n"
+            b"content-length: %d\r\n" % (status, phrase, len(phrase))
+        )
+        if status == 503:
+            head += b"retry-after: 1\r\n"
+        self._transport.write(head + header + b"\r\n" + phrase)
+        self._close()
+
+    def _close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._transport.close()

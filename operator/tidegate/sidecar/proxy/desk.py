@@ -1,0 +1,155 @@
+"""What all client connections share: where requests go, what is counted, what is added to heads."""
+
+import time
+from typing import Protocol
+
+from tidegate.api.names import HEADER_ID, HEADER_ROUTED
+from tidegate.evidence.ids import issue
+from tidegate.sidecar.proxy.exchange import Exchange
+from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead, with_header
+from tidegate.sidecar.proxy.split import Route, Split, Target
+from tidegate.sidecar.records import Kind, Record
+
+ANSWER_SECONDS = 60.0
+# A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
+FORWARD_GRACE_SECONDS = 5.0
+FEEDBACK_PATH = b"/feedback"
+
+
+class Sink(Protocol):
+    """Where the records of finished requests go."""
+
+    def send(self, record: Record) -> None: ...
+
+
+class Sweepable(Protocol):
+    """A client's connection, as far as the desk needs to know it."""
+
+    def sweep(self, now: float) -> None: ...
+
+
+class Desk:
+    """One for the traffic port."""
+
+    def __init__(
+        self, member: str, secret: bytes, split: Split, monitor: Target, sink: Sink
+    ) -> None:
+        self._member = member
+        self._secret = secret
+        self._split = split
+        self._sink = sink
+        self._sequence = 0
+        self.monitor = monitor
+        self.clients: set[Sweepable] = set()
+        self.draining = False
+
+    def begin(self, head: RequestHead) -> Exchange:
+        """A new request: choose who answers it."""
+        post = head.method == b"POST"
+        if post and head.path == FEEDBACK_PATH:
+            route = Route(self.monitor, 0, "", forwarded=False)
+            return Exchange(head, route, time.time(), counted=False)
+        exchange = Exchange(head, self._split.choose(head.routed), time.time(), counted=post)
+        if not exchange.route.forwarded:
+            self._number(exchange)
+        return exchange
+
+    def sweep(self, now: float) -> None:
+        """Look after connections that hang or, while draining, are idle."""
+        for client in tuple(self.clients):
+            client.sweep(now)
+
+    def _number(self, exchange: Exchange) -> None:
+        self._sequence += 1
+        exchange.sequence = self._sequence
+
+    def head_for_upstream(self, exchange: Exchange) -> bytes:
+        route = exchange.route
+        if not route.forwarded:
+            return exchange.head.raw
+        return with_header(exchange.head.raw, f"{HEADER_ROUTED}: {route.generation}".encode())
+
+    def head_for_client(self, exchange: Exchange, answer: ResponseHead) -> bytes:
+        return answer.raw[:-2] + self.id_header(exchange) + b"\r\n"
+
+    def id_header(self, exchange: Exchange) -> bytes:
+        """The added line of an answer that this pod gives; the pod that answers adds it."""
+        if not exchange.sequence:
+            return b""
+        return f"{HEADER_ID}: {issue(self._member, self._secret, exchange.sequence)}\r\n".encode()
+
+    def fall_back(self, exchange: Exchange) -> bool:
+        """Take over a request that could not be handed to another pod; False if it was our own.
+
+        It stays counted once, against the revision that should have answered it: to count it
+        for this pod's revision too would shift the comparison of the arms.
+        """
+        if not exchange.route.forwarded:
+            return False
+        self._count(exchange, Kind.UNREACHABLE)
+        exchange.counted = False
+        exchange.route = self._split.local(exchange.route.generation)
+        self._number(exchange)
+        return True
+
+    def overdue(self, exchange: Exchange, now: float) -> bool:
+        grace = FORWARD_GRACE_SECONDS if exchange.route.forwarded else 0.0
+        return exchange.head.framing.done and 0 < exchange.started < now - ANSWER_SECONDS - grace
+
+    def finish(self, exchange: Exchange) -> None:
+        """An answer has gone out completely."""
+        answer = exchange.answer
+        if answer is None:
+            return
+        if not exchange.route.forwarded:
+            self._count(exchange, Kind.ANSWERED, answer.status, complete=True)
+        elif not answer.has_id:
+            self._count(exchange, Kind.UNREACHABLE)
+
+    def broke_off(self, exchange: Exchange) -> None:
+        """The answer broke off in the middle."""
+        if not exchange.route.forwarded:
+            self._count(exchange, Kind.ANSWERED, 502)
+        elif exchange.answer is None or not exchange.answer.has_id:
+            self._count(exchange, Kind.UNREACHABLE)
+
+    def fail(self, exchange: Exchange, status: int, now: float) -> None:
+        """There was no answer, so the client gets `status` from the proxy."""
+        exchange.answered_at = now
+        if exchange.route.forwarded:
+            self._count(exchange, Kind.UNREACHABLE)
+        elif status == 504:
+            self._count(exchange, Kind.TIMEOUT, status)
+        else:
+            self._count(exchange, Kind.ANSWERED, status)
+
+    def client_left(self, exchange: Exchange, now: float) -> None:
+        """The client did not wait for the whole answer: without its head, that is a timeout."""
+        if exchange.route.forwarded:
+            return  # the pod that answers sees it too
+        if exchange.answer is None:
+            exchange.answered_at = now
+            self._count(exchange, Kind.TIMEOUT)
+        else:
+            self._count(exchange, Kind.ANSWERED, exchange.answer.status)
+
+    def _count(
+        self, exchange: Exchange, kind: Kind, status: int = 0, *, complete: bool = False
+    ) -> None:
+        if not exchange.counted:
+            return
+        decodable = complete and 200 <= status < 300
+        self._sink.send(
+            Record(
+                kind,
+                exchange.flags(complete=complete),
+                status,
+                exchange.arrival,
+                exchange.route.generation,
+                exchange.sequence,
+                max(exchange.answered_at - exchange.started, 0.0) if exchange.started else 0.0,
+                exchange.route.revision,
+                exchange.asked.joined() if decodable else b"",
+                exchange.given.joined() if decodable else b"",
+            )
+        )

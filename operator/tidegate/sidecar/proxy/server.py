@@ -1,0 +1,104 @@
+"""The proxy process: listens, keeps the monitor alive, and drains when it is told to stop."""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import tempfile
+import time
+
+from tidegate.sidecar.proxy.board import Board
+from tidegate.sidecar.proxy.channel import Channel
+from tidegate.sidecar.proxy.client import Client
+from tidegate.sidecar.proxy.control import Control
+from tidegate.sidecar.proxy.desk import Desk
+from tidegate.sidecar.proxy.split import Split, Tcp, Unix
+from tidegate.sidecar.proxy.supervisor import Supervisor
+from tidegate.sidecar.records import Kind, Record
+from tidegate.sidecar.settings import Settings
+from tidegate.traffic.routing import Routing
+
+SWEEP_SECONDS = 1.0
+DRAIN_SECONDS = 25.0  # below the 30 s that a pod gets to end
+BACKLOG = 4096
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then let requests in flight finish."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
+        await _serve(settings, f"{folder}/monitor.sock", stop)
+
+
+async def _serve(settings: Settings, monitor_path: str, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    channel = Channel(loop)
+    # The comparison of the arms rests on an independent draw for each request.
+    draw = random.Random(os.urandom(16)).random  # noqa: S311 - nothing secret depends on it
+    split = Split(settings.revision, Tcp(*settings.upstream), draw)
+    secret = os.urandom(32)
+    desk = Desk(settings.pod_uid, secret, split, Unix(monitor_path), channel)
+
+    def announce(routing: Routing) -> None:
+        split.apply(routing)
+        channel.send(_routing_record(routing))
+
+    board = Board(settings.model, settings.routing_dir, announce)
+    board.read_file()
+    supervisor = Supervisor(
+        channel,
+        monitor_path,
+        secret,
+        lambda: _routing_record(board.current) if board.current else None,
+        time.time,
+    )
+    control = Control(
+        board,
+        monitor_path,
+        settings.upstream,
+        settings.readiness_path,
+        lambda: desk.draining,
+    )
+    traffic_server = await loop.create_server(
+        lambda: Client(desk, loop), None, settings.traffic_port, backlog=BACKLOG
+    )
+    control_server = await asyncio.start_server(control.serve, None, settings.control_port)
+    background = [
+        loop.create_task(supervisor.run()),
+        loop.create_task(_tick(board, desk)),
+    ]
+    logger.info("serving %s of %s", settings.revision, settings.model)
+    await stop.wait()
+    desk.draining = True
+    traffic_server.close()
+    await _drain(desk)
+    control_server.close()
+    for task in background:
+        task.cancel()
+    await supervisor.stop()
+
+
+def _routing_record(routing: Routing) -> Record:
+    return Record(Kind.ROUTING, request=routing.to_json().encode())
+
+
+async def _tick(board: Board, desk: Desk) -> None:
+    while True:
+        board.read_file()
+        desk.sweep(asyncio.get_running_loop().time())
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _drain(desk: Desk) -> None:
+    loop = asyncio.get_running_loop()
+    logger.info("draining %d connections", len(desk.clients))
+    end = loop.time() + DRAIN_SECONDS
+    while desk.clients and loop.time() < end:
+        desk.sweep(loop.time())
+        await asyncio.sleep(0.02)

@@ -1,0 +1,185 @@
+"""The connection to whoever answers: the own model, the candidate's pods, or the monitor."""
+
+import asyncio
+from typing import Protocol, cast
+
+from typing_extensions import override
+
+from tidegate.sidecar.framing import Framing, FramingError, UntilClose
+from tidegate.sidecar.proxy.heads import (
+    HEAD_END,
+    HEAD_LIMIT_BYTES,
+    HeadError,
+    ResponseHead,
+    parse_response,
+)
+from tidegate.sidecar.proxy.split import Target
+
+CONNECT_SECONDS = 1.0
+# Servers close idle connections, most of them after 2 s or more; a request that is sent at that
+# very moment would be lost, so an older connection is not used again.
+IDLE_SECONDS = 1.0
+
+
+class Owner(Protocol):
+    """The client connection that an upstream connection works for."""
+
+    def upstream_ready(self) -> None: ...
+    def upstream_unreachable(self) -> None: ...
+    def upstream_lost(self) -> None: ...
+    def upstream_congested(self, *, congested: bool) -> None: ...
+    def answer_begins(self, head: ResponseHead) -> None: ...
+    def answer_part(self, part: bytes) -> None: ...
+    def answer_ends(self) -> None: ...
+    def pass_on(self, data: bytes) -> None: ...
+
+
+class Upstream(asyncio.Protocol):
+    """Carries one exchange at a time; what happens to it is told to `owner`."""
+
+    def __init__(self, owner: Owner, target: Target, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._inbox = b""
+        self._method: bytes | None = None
+        self._framing: Framing | None = None
+        self._idle_since = 0.0
+        self._tunnel = False
+        self.closed = False
+        self._connecting = loop.create_task(self._connect(target))
+
+    async def _connect(self, target: Target) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await target.connect(lambda: self)
+        except (OSError, TimeoutError):
+            if not self.closed:
+                self.close()
+                self._owner.upstream_unreachable()
+
+    @property
+    def connected(self) -> bool:
+        return self._transport is not None
+
+    @property
+    def reusable(self) -> bool:
+        return not self.closed and self._loop.time() - self._idle_since < IDLE_SECONDS
+
+    def expect(self, method: bytes) -> None:
+        """An answer to a request of this method is due."""
+        self._method = method
+        self._framing = None
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def tunnel(self) -> None:
+        """Pass on everything from here on unread."""
+        self._tunnel = True
+        data, self._inbox = self._inbox, b""
+        if data:
+            self._owner.pass_on(data)
+
+    def pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Drop the connection; the owner hears no more of it."""
+        self.closed = True
+        if self._transport is None:
+            return
+        if self._method is None:
+            self._transport.close()
+        else:
+            self._transport.abort()  # somebody may be at work on an answer that nobody wants
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if self.closed:
+            self._transport.abort()
+        else:
+            self._owner.upstream_ready()
+
+    @override
+    def pause_writing(self) -> None:
+        self._owner.upstream_congested(congested=True)
+
+    @override
+    def resume_writing(self) -> None:
+        self._owner.upstream_congested(congested=False)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.closed:
+            return
+        if self._tunnel:
+            self._owner.pass_on(data)
+            return
+        self._inbox = self._inbox + data if self._inbox else data
+        try:
+            self._read()
+        except (HeadError, FramingError):
+            self._break_off()
+
+    def _read(self) -> None:
+        while self._inbox and not self.closed and not self._tunnel:
+            if self._method is None:
+                raise HeadError("an answer that nobody asked for")
+            if self._framing is None:
+                if not self._read_head(self._method):
+                    return
+            else:
+                self._read_body(self._framing)
+
+    def _read_head(self, method: bytes) -> bool:
+        end = self._inbox.find(HEAD_END) + len(HEAD_END)
+        if end < len(HEAD_END):
+            if len(self._inbox) > HEAD_LIMIT_BYTES:
+                raise HeadError("the answer's head is too long")
+            return False
+        raw, self._inbox = self._inbox[:end], self._inbox[end:]
+        head = parse_response(raw, method)
+        if 100 <= head.status < 200 and head.status != 101:
+            self._owner.pass_on(raw)
+            return True
+        self._framing = head.framing
+        self._owner.answer_begins(head)
+        if head.framing.done and head.status != 101:
+            self._end()
+        return True
+
+    def _read_body(self, framing: Framing) -> None:
+        taken = framing.take(self._inbox)
+        part, self._inbox = self._inbox[:taken], self._inbox[taken:]
+        self._owner.answer_part(part)
+        if framing.done:
+            self._end()
+
+    def _end(self) -> None:
+        self._method = self._framing = None
+        if self._inbox:
+            self.close()  # bytes behind the answer must never pass for the next one
+        self._idle_since = self._loop.time()
+        self._owner.answer_ends()
+
+    def _break_off(self) -> None:
+        self.close()
+        self._owner.upstream_lost()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if isinstance(self._framing, UntilClose) and exc is None:
+            self._end()
+        else:
+            self._owner.upstream_lost()

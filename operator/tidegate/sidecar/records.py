@@ -1,0 +1,111 @@
+"""The records that the proxy sends to the monitor: packed headers, raw bodies, in one stream.
+
+A record is a fixed header, the revision that answered, and copies of both bodies. Control records
+(`Kind.HELLO`, `ROUTING`, `TALLY`) carry JSON in place of the first body.
+"""
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+# length, kind, flags, status, arrival, generation, sequence, latency, revision, request, response
+_HEADER = struct.Struct("<IBBHdqQfHII")
+
+
+class Kind(IntEnum):
+    """What a record tells."""
+
+    HELLO = 0
+    """First on each connection: the secret of the ids and the slot that counting starts from."""
+    ROUTING = 1
+    """The routing document that the proxy acts on from here on."""
+    TALLY = 2
+    """Requests whose records found no room, as counts."""
+    ANSWERED = 3
+    UNREACHABLE = 4
+    TIMEOUT = 5
+
+
+class Flag(IntFlag):
+    """How the copied bodies are wrapped, or why they are not there."""
+
+    REQUEST_CHUNKED = 1
+    RESPONSE_CHUNKED = 2
+    REQUEST_GZIP = 4
+    RESPONSE_GZIP = 8
+    OTHER_ENCODING = 16
+    TOO_LARGE = 32
+    INCOMPLETE = 64
+
+
+class Record(NamedTuple):
+    """One record; for control records only `kind` and `request` mean something."""
+
+    kind: Kind
+    flags: int = 0
+    status: int = 0
+    arrival: float = 0.0
+    """Unix time of the request's first byte."""
+    generation: int = 0
+    sequence: int = 0
+    latency: float = 0.0
+    """Seconds until the head of the answer."""
+    revision: str = ""
+    request: bytes = b""
+    response: bytes = b""
+
+
+def pack(record: Record) -> bytes:
+    """The record as bytes."""
+    kind, flags, status, arrival, generation, sequence, latency, name, request, response = record
+    revision = name.encode()
+    sizes = len(revision), len(request), len(response)
+    header = _HEADER.pack(
+        _HEADER.size + sum(sizes),
+        kind,
+        flags,
+        status,
+        arrival,
+        generation,
+        sequence,
+        latency,
+        *sizes,
+    )
+    return b"".join((header, revision, request, response))
+
+
+class Reader:
+    """Cuts the byte stream into records again."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Record]:
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        while len(buffer) - at >= _HEADER.size:
+            fields = _HEADER.unpack_from(buffer, at)
+            length, kind = fields[:2]
+            flags, status, arrival, generation, sequence, latency = fields[2:8]
+            name, request, response = fields[8:]
+            if len(buffer) - at < length:
+                break
+            text = at + _HEADER.size
+            ask = text + name
+            answer = ask + request
+            yield Record(
+                Kind(kind),
+                flags,
+                status,
+                arrival,
+                generation,
+                sequence,
+                latency,
+                buffer[text:ask].decode(),
+                bytes(buffer[ask:answer]),
+                bytes(buffer[answer : answer + response]),
+            )
+            at += length
+        del buffer[:at]

@@ -1,0 +1,53 @@
+"""What the pod's environment says, parsed once at the start."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tidegate.api import names
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Who this pod is, where its model listens, and on which ports it is reached."""
+
+    pod_uid: str
+    model: str
+    revision: str
+    upstream: tuple[str, int]
+    readiness_path: str
+    routing_dir: Path
+    profile: Path
+    traffic_port: int
+    control_port: int
+    metrics_port: int
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+        """Raise KeyError or ValueError if a variable is missing or makes no sense."""
+        return cls(
+            pod_uid=env["TIDEGATE_POD_UID"],
+            model=env["TIDEGATE_MODEL"],
+            revision=env["TIDEGATE_REVISION"],
+            upstream=host_and_port(env.get("TIDEGATE_UPSTREAM", f"127.0.0.1:{names.MODEL_PORT}")),
+            readiness_path=env.get("TIDEGATE_READINESS_PATH", "/v2/health/ready"),
+            routing_dir=Path(env.get("TIDEGATE_ROUTING_DIR", names.ROUTING_DIR)),
+            profile=Path(env.get("TIDEGATE_PROFILE", f"{names.MODEL_DIR}/profile.json")),
+            traffic_port=int(env.get("TIDEGATE_TRAFFIC_PORT", names.TRAFFIC_PORT)),
+            control_port=int(env.get("TIDEGATE_CONTROL_PORT", names.CONTROL_PORT)),
+            metrics_port=int(env.get("TIDEGATE_METRICS_PORT", names.METRICS_PORT)),
+        )
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The parts of `host:port`; ValueError if it has not that form.
+
+    >>> host_and_port("[::1]:80"), host_and_port("churn-5f7c.growth:8080")
+    (('::1', 80), ('churn-5f7c.growth', 8080))
+    """
+    parts = urlsplit(f"//{address}")
+    if not parts.hostname or not parts.port:
+        raise ValueError(f"{address!r} is not host:port")
+    return parts.hostname, parts.port
