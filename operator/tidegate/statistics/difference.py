@@ -34,10 +34,11 @@ def log_bet(  # the counts of a slot, the point bet on, the null's edge
 
     Formula: `sum_rows1 ln(1 + b/n1 (x - p1)) + sum_rows0 ln(1 - b/n0 (x - p0))`, x = 0 or 1,
     with `p1 - p0 = edge` and `b = n1 (q1 - p1)/(p1 (1 - p1)) = n0 (p0 - q0)/(p0 (1 - p0))`, limited
-    so that each factor stays positive. Its expectation is at most `exp(b (rate1 - rate0 - edge))`: <= 1
-    under the null, whatever the level and however the rates vary inside the slot; b > 0 tests the
-    null `<= edge`, b < 0 the null `>= edge`. (p1, p0) is the point of the edge that is hardest to
-    tell from (q1, q0), which makes the bet nearly the most powerful one; any other is as valid.
+    so that each factor stays positive. Its expectation is at most `exp(b (rate1 - rate0 - edge))`,
+    hence <= 1 under the null, whatever the level and however the rates vary inside the slot.
+    b > 0 tests the null `<= edge`, b < 0 the null `>= edge`. (p1, p0) is the point of the edge that
+    is hardest to tell from (q1, q0), which makes the bet nearly the most powerful one; any other
+    point is as valid.
     Source: R. Turner, P. Gruenwald, arXiv 2302.11401 (convex nulls of 2x2 tables);
     I. Waudby-Smith, A. Ramdas, JRSS B 86 (2024) (betting on bounded means). Unit: nats.
 
@@ -50,11 +51,12 @@ def log_bet(  # the counts of a slot, the point bet on, the null's edge
     least = np.maximum(0.0, -edge) + SMALLEST_RATE
     most = np.minimum(1.0, 1.0 - edge) - SMALLEST_RATE
     v1, v0 = q1 * (1 - q1) / n1, q0 * (1 - q0) / n0
-    p0 = np.clip(q0 + gap * v0 / (v1 + v0), least, most)
+    p0 = np.minimum(np.maximum(q0 + gap * v0 / (v1 + v0), least), most)
     for _ in range(PROJECTIONS):
-        p1 = p0 + edge
-        v1, v0 = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0
-        p0 = (p0 + np.clip(q0 + gap * v0 / (v1 + v0), least, most)) / 2
+        v1, v0 = (p0 + edge) * (1 - p0 - edge) / n1, p0 * (1 - p0) / n0
+        nearest = q0 + gap * v0 / (v1 + v0)
+        # Half steps: whole ones swing to and fro where the edge meets the rates' limits.
+        p0 = (p0 + np.minimum(np.maximum(nearest, least), most)) / 2
     p1 = p0 + edge
     v1, v0 = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0
     # Both are equal at the fixed point; where p was clipped, the smaller one is the safe bet.

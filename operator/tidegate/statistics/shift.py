@@ -74,8 +74,8 @@ class ShiftTest:
     is the same in all slots, and stable's share of it does not fall more than two standard errors
     below its past (a smaller share would be broken by a smaller difference).
 
-    Source: J. Lin, IEEE Trans. Information Theory 37 (1991); S. Shekhar, A. Ramdas, arXiv 2112.09162
-    (two samples by betting); see also `log_bet`. Unit: nats; the tolerance is a distance, base e.
+    Source: S. Shekhar, A. Ramdas, arXiv 2112.09162 (two samples by betting); J. Lin, IEEE Trans.
+    Information Theory 37 (1991); see also `log_bet`. Unit: nats; `tol` is a distance, base e.
 
     >>> test = ShiftTest(2, tol=0.1)
     >>> for _ in range(20):
