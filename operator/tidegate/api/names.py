@@ -88,6 +88,9 @@ class Reason(StrEnum):
     COOLING_DOWN = "CoolingDown"
     BUDGET_SPENT = "BudgetSpent"
     ADVISED = "Advised"
+    BROKEN_DATA = "BrokenData"
+    NO_MODELS = "NoModels"
+    DATA_FRESH = "DataFresh"
     # the programs in the pods
     ARTIFACT_INVALID = "ArtifactInvalid"
     # TrainingJob

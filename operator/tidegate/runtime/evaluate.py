@@ -1,0 +1,40 @@
+"""Measuring a model on rows that it has not learnt from."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegate.evidence.encode import label_text
+from tidegate.evidence.profile import Task
+from tidegate.runtime.dataset import Rows
+from tidegate.runtime.predictor import Answer, Predictor
+from tidegate.runtime.scores import classification_scores, regression_scores
+from tidegate.runtime.sklearn_model import SklearnModel
+
+
+def evaluate(predictor: Predictor, rows: Rows) -> tuple[Answer, dict[str, float]]:
+    """The answers of the model as it is served, and their scores."""
+    answer = predictor.predict(rows.columns)
+    return answer, _scores(answer, rows.target, predictor.manifest.task, predictor.manifest.classes)
+
+
+def scores_of(
+    pipeline: Any, rows: NDArray[Any], target: NDArray[Any], task: Task
+) -> dict[str, float]:
+    """The scores of a fitted pipeline in memory."""
+    answer = Answer(*SklearnModel(pipeline).predict(rows))
+    return _scores(answer, target, task, tuple(getattr(pipeline, "classes_", ())))
+
+
+def _scores(
+    answer: Answer, target: NDArray[Any], task: Task, classes: tuple[Any, ...]
+) -> dict[str, float]:
+    if task == "regression":
+        return regression_scores(target, answer.values)
+    place = {label_text(label): index for index, label in enumerate(classes)}
+    truth, said = (
+        np.array([place.get(label_text(v), -1) for v in labels], dtype=np.int64)
+        for labels in (target, answer.values)
+    )
+    return classification_scores(truth, said, answer.probabilities, len(classes))

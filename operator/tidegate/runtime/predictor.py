@@ -1,0 +1,71 @@
+"""A loaded model: the one object that training evaluates and the server asks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegate.api.names import Reason
+from tidegate.errors import TerminalError
+from tidegate.evidence.encode import Column
+from tidegate.runtime.artifact import Manifest
+from tidegate.runtime.features import matrix
+from tidegate.runtime.onnx_model import OnnxModel
+from tidegate.runtime.sklearn_model import SklearnModel, load_joblib, load_skops
+
+
+class Answer(NamedTuple):
+    """What a model says of some rows."""
+
+    values: NDArray[Any]
+    """Labels or numbers, one for each row."""
+    probabilities: NDArray[np.float64] | None
+    """A row of class probabilities for each row; None where the model has none."""
+
+
+class Engine(Protocol):
+    """A model in one of the formats."""
+
+    def predict(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        """Values, and probabilities if the model has them."""
+
+
+class Predictor:
+    """Feeds columns to a model in the order and form that it was trained with."""
+
+    def __init__(self, manifest: Manifest, engine: Engine) -> None:
+        self.manifest = manifest
+        self._engine = engine
+
+    def predict(self, columns: Mapping[str, Column]) -> Answer:
+        """Raise ValueError where the values are none that the model can take."""
+        rows = matrix(columns, self.manifest.features, self.manifest.kinds)
+        return Answer(*self._engine.predict(rows))
+
+
+def load(folder: Path, *, allow_unsafe: bool) -> Predictor:
+    """The model of a verified folder; raise TerminalError if it can't be used."""
+    manifest = Manifest.read(folder)
+    if manifest.format == "Joblib" and not allow_unsafe:
+        message = (
+            "the model is stored as Joblib, which runs code when it is loaded; "
+            "set artifact.allowUnsafe to accept that, or publish it as Skops"
+        )
+        raise TerminalError(Reason.UNSAFE_FORMAT, message)
+    path = folder / manifest.model_file
+    if not path.is_file():
+        message = f"{manifest.model_file} is missing, though {manifest.format} is the format"
+        raise TerminalError(Reason.ARTIFACT_INVALID, message)
+    return Predictor(manifest, _engine(path, manifest))
+
+
+def _engine(path: Path, manifest: Manifest) -> Engine:
+    match manifest.format:
+        case "Skops":
+            return SklearnModel(load_skops(path))
+        case "Joblib":
+            return SklearnModel(load_joblib(path))
+        case "ONNX":
+            return OnnxModel(path, manifest.kinds, manifest.features)
