@@ -5,6 +5,7 @@ import builtins
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,30 @@ async def configuration(kubeconfig: Path | None) -> Configuration:
             client_configuration=found
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to reach the API server, for a client that is not ours."""
+
+    server: str
+    ca_path: str | None
+    insecure: bool
+    certificate_path: str | None
+    private_key_path: str | None
+    token: str | None
+
+    @classmethod
+    def of(cls, how: Configuration) -> "Credentials":
+        _, _, token = how.api_key.get("BearerToken", "").strip().partition(" ")
+        return cls(
+            server=how.host,
+            ca_path=how.ssl_ca_cert,
+            insecure=not how.verify_ssl,
+            certificate_path=how.cert_file,
+            private_key_path=how.key_file,
+            token=token or None,
+        )
 
 
 class Kube:

@@ -58,9 +58,9 @@ class Cluster:
         self.metrics = metrics
         self._kube = kube
         self._clock = clock
-        # The state in which our own apply left an object: it may differ from the intent where the
-        # server normalises a value, and applying again would change nothing.
-        self._left: dict[tuple[str, str], tuple[str, str]] = {}
+        # Objects that differ from their intent right after our own apply, because the server
+        # writes a value in another way: applying again, in the same state, would change nothing.
+        self._settled: dict[tuple[str, str], tuple[str, str]] = {}
 
     # Reading
 
@@ -118,13 +118,14 @@ class Cluster:
         annotations = {**meta.get("annotations", {}), ANNOTATION_INTENT: intent}
         marked = {**manifest, "metadata": {**meta, "annotations": annotations}}
         applied = await self._kube.apply(marked)
-        self._left[_identity(applied)] = (applied["metadata"]["resourceVersion"], intent)
+        if not contains(applied, manifest):
+            self._settled[_identity(applied)] = _state(applied, intent)
         self.store.put(resource, applied)
         return True
 
     def _is_so(self, live: Manifest, manifest: Manifest, intent: str) -> bool:
         """The mark finds fields that were given up, the comparison those that others changed."""
-        if self._left.get(_identity(live)) == (live["metadata"]["resourceVersion"], intent):
+        if self._settled.get(_identity(live)) == _state(live, intent):
             return True
         mark = live["metadata"].get("annotations", {}).get(ANNOTATION_INTENT)
         return mark == intent and contains(live, manifest)
@@ -133,10 +134,16 @@ class Cluster:
         """Write the status, unless it is what the store holds."""
         resource = of_kind(key.kind)
         wanted = status.to_api()
+        intent = _hash(wanted)
         live = self.store.get(resource, key.namespace, key.name)
-        if live is not None and live.get("status", {}) == wanted:
+        if live is not None and (
+            live.get("status", {}) == wanted
+            or self._settled.get(_identity(live)) == _state(live, intent)
+        ):
             return
         applied = await self._kube.apply_status(resource, key.namespace, key.name, wanted)
+        if applied.get("status", {}) != wanted:
+            self._settled[_identity(applied)] = _state(applied, intent)
         self.store.put(resource, applied)
 
     async def create(self, manifest: Manifest) -> Manifest | None:
@@ -154,7 +161,7 @@ class Cluster:
                 await self._kube.delete(
                     resource, meta["namespace"], meta["name"], uid=meta.get("uid")
                 )
-                self._left.pop(_identity(manifest), None)
+                self._settled.pop(_identity(manifest), None)
 
     async def event(
         self,
@@ -182,6 +189,10 @@ class Cluster:
 
 def _hash(manifest: Manifest) -> str:
     return short_hash(json.dumps(manifest, sort_keys=True), 16)
+
+
+def _state(obj: Manifest, intent: str) -> tuple[str, str]:
+    return obj["metadata"]["resourceVersion"], intent
 
 
 def _identity(obj: Manifest) -> tuple[str, str]:

@@ -130,7 +130,7 @@ class Collector:
         on_news: Callable[[ObjectKey], None],
         on_silence: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`on_news`: new slots, labels or confirmations; `on_silence`: why a pod gives no answer."""
+        """`on_news`: a new slot, label or confirmation came; `on_silence`: why a pod is silent."""
         self._sidecars = sidecars
         self._clock = clock
         self._on_news = on_news

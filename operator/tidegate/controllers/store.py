@@ -58,10 +58,10 @@ class Store:
     # Writing; each answers with the objects whose owners should look again
 
     def put(self, resource: Resource, obj: Manifest) -> tuple[Manifest, ...]:
-        """Take a version of an object, unless it is older than what is here already."""
+        """Take a state of an object, unless it is no newer than what is here already."""
         namespace, name = _place(obj)
         old = self.get(resource, namespace, name)
-        if old is not None and _uid(old) == _uid(obj) and version_of(old) >= version_of(obj):
+        if old is not None and version_of(old) >= version_of(obj):
             return ()
         if old is not None:
             self._unindex(resource, old)

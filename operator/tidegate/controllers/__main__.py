@@ -1,0 +1,266 @@
+"""The operator: composition root and entry point. `python -m tidegate.controllers`"""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+import kopf
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from tidegate.api.meta import ObjectKey
+from tidegate.api.names import (
+    DRIFT_POLICY,
+    LABEL_MANAGED_BY,
+    MANAGED_BY,
+    MODEL,
+    TRAINING_JOB,
+)
+from tidegate.clients.kube import Credentials, Kube, configuration
+from tidegate.clients.reflector import Reflector
+from tidegate.clients.resources import CHILDREN, CUSTOM
+from tidegate.clients.sidecars import Sidecars
+from tidegate.controllers.cluster import Cluster
+from tidegate.controllers.collector import Collector
+from tidegate.controllers.drift_policy import handlers as drift_policy_handlers
+from tidegate.controllers.drift_policy.reconcile import reconcile as reconcile_drift_policy
+from tidegate.controllers.health import Health
+from tidegate.controllers.inbox import Inbox
+from tidegate.controllers.leader import Leadership
+from tidegate.controllers.metrics import Metrics
+from tidegate.controllers.model import handlers as model_handlers
+from tidegate.controllers.model.reconcile import reconcile as reconcile_model
+from tidegate.controllers.store import Store
+from tidegate.controllers.sweep import Place, Sweep
+from tidegate.controllers.training_job import handlers as training_job_handlers
+from tidegate.controllers.training_job.reconcile import reconcile as reconcile_training_job
+from tidegate.controllers.workqueue import WorkQueue
+from tidegate.errors import TerminalError, TransientError
+from tidegate.settings import Settings
+
+logger = logging.getLogger("tidegate")
+
+Reconcile = Callable[[ObjectKey, Cluster, datetime], Awaitable[timedelta | None]]
+RECONCILES: dict[str, Reconcile] = {
+    MODEL: reconcile_model,
+    TRAINING_JOB: reconcile_training_job,
+    DRIFT_POLICY: reconcile_drift_policy,
+}
+STUCK_SECONDS = 900.0  # every call has a timeout: a key that waits longer waits for a bug
+
+
+class Operator:
+    """What one replica does, from the start to the end of the process."""
+
+    def __init__(self, settings: Settings, key: Ed25519PrivateKey, kube: Kube, metrics: Metrics):
+        self._settings = settings
+        self._kube = kube
+        self._metrics = metrics
+        self._sidecars = Sidecars(key, time.time)
+        spaces = settings.watch_namespaces or (None,)
+        ours = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+        self._places: tuple[Place, ...] = (
+            *((resource, space, "") for resource in CUSTOM for space in spaces),
+            *((resource, space, ours) for resource in CHILDREN for space in spaces),
+        )
+        clock = asyncio.get_running_loop().time
+        self._store = Store((resource, space) for resource, space, _ in self._places)
+        self._queue = WorkQueue(clock, random.random)
+        self._inbox = Inbox(self._store, self._queue)
+        self._collector = Collector(self._sidecars, clock, self._queue.add, logger.warning)
+        self._cluster = Cluster(
+            settings, kube, self._store, self._collector, key, metrics, lambda: datetime.now(UTC)
+        )
+        self._leadership = Leadership(
+            kube, settings.namespace, settings.pod_name, lambda: datetime.now(UTC)
+        )
+        self._health = Health(metrics, self._wrong_with_life, self._wrong_with_readiness)
+        metrics.follow(self._queue)
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Wait for the lead, lead until `stop`, let go of it; the process's exit code."""
+        await self._health.start(self._settings.http_port)
+        try:
+            await _first(self._leadership.acquire(), stop.wait())
+            if not stop.is_set():
+                self._metrics.leader.set(1)
+                await self._lead(stop)
+            return 0 if stop.is_set() else 1
+        finally:
+            await self._leadership.release()
+            await self._collector.close()
+            await self._sidecars.close()
+            await self._health.close()
+
+    async def _lead(self, stop: asyncio.Event) -> None:
+        """Until `stop`, or until one of the parts ends, which none of them should."""
+        sweep = Sweep(self._kube, self._places, self._inbox, self._store, self._queue)
+        reflectors = [
+            Reflector(self._kube, resource, space, labels, self._inbox).run()
+            for resource, space, labels in self._places
+            if resource not in CUSTOM
+        ]
+        await _first(
+            stop.wait(),
+            self._hold(),
+            *reflectors,
+            self._sweep(sweep),
+            self._work(),
+            self._watch(stop),
+        )
+
+    async def _hold(self) -> NoReturn:
+        await self._leadership.hold()
+        # Somebody else may lead already: a graceful end would be the end of being alone.
+        os._exit(1)
+
+    async def _sweep(self, sweep: Sweep) -> None:
+        await sweep.load()
+        await sweep.run()
+
+    async def _work(self) -> None:
+        # Before everything has been listed, what is missing and what is not known look the same.
+        await self._store.wait_synced()
+        logger.info("everything is listed: %d workers start", self._settings.workers)
+        await self._queue.run(self._settings.workers, self._handle)
+
+    async def _handle(self, key: ObjectKey) -> timedelta | None:
+        """One reconcile; whatever goes wrong in it is tried again and never stops the operator."""
+        again, result = None, "ok"
+        began = time.perf_counter()
+        try:
+            again = await RECONCILES[key.kind](key, self._cluster, datetime.now(UTC))
+            self._queue.forget(key)
+        except TransientError as error:
+            result = "transient"
+            logger.warning("%s: %s", key, error)
+            self._queue.failed(key, error.retry_after)
+        except TerminalError as error:
+            # Trying again changes nothing by itself; a change or the sweep comes back to it.
+            result = "terminal"
+            logger.error("%s: %s: %s", key, error.reason, error)  # noqa: TRY400 - no bug of ours
+            self._queue.forget(key)
+        except Exception:
+            result = "bug"
+            logger.exception("%s: the reconcile failed", key)
+            self._queue.failed(key)
+        self._metrics.reconciles.labels(key.kind, result).inc()
+        self._metrics.reconcile_seconds.labels(key.kind).observe(time.perf_counter() - began)
+        return again
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """Kopf watches the custom resources: by `on.event` only, which writes nothing to them."""
+        await self._store.wait_synced()
+        registry = kopf.OperatorRegistry()
+        for handlers in (model_handlers, training_job_handlers, drift_policy_handlers):
+            handlers.register(registry, self._inbox)
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: object) -> kopf.ConnectionInfo:
+            found = Credentials.of(await configuration(self._settings.kubeconfig))
+            return kopf.ConnectionInfo(
+                server=found.server,
+                ca_path=found.ca_path,
+                insecure=found.insecure,
+                certificate_path=found.certificate_path,
+                private_key_path=found.private_key_path,
+                scheme="Bearer" if found.token else None,
+                token=found.token,
+            )
+
+        existing = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=_kopf_settings(),
+            namespaces=self._settings.watch_namespaces,
+            clusterwide=not self._settings.watch_namespaces,
+        )
+        _stop_on_signals(stop)  # kopf has put its own handlers in their place
+        await kopf.run_tasks(tasks, ignored=existing)
+
+    def _wrong_with_life(self) -> str | None:
+        if self._leadership.renewed_at is None or not self._store.synced:
+            return None
+        if self._queue.workers < self._settings.workers:
+            return f"{self._queue.workers} of {self._settings.workers} workers are at it"
+        if self._queue.oldest_seconds > STUCK_SECONDS:
+            return f"an object has been waiting for {self._queue.oldest_seconds:.0f} s"
+        return None
+
+    def _wrong_with_readiness(self) -> str | None:
+        if self._leadership.renewed_at is not None and not self._store.synced:
+            return "the first lists are not in yet"
+        return None  # a standby is ready to take over
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True  # the Lease decides who works
+    settings.scanning.disabled = True  # no reading of namespaces and CRDs: fewer rights
+    settings.posting.enabled = False
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.watching.connect_timeout = 10
+    settings.watching.inactivity_timeout = 75  # bookmarks come each minute
+    settings.watching.chunk_size = 500
+    settings.queueing.exit_timeout = 1
+    settings.process.ultimate_exiting_timeout = 20
+    return settings
+
+
+async def _first(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run the parts until one ends, end the others, and raise what the first one raised."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def _main(settings: Settings) -> int:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    key = load_pem_private_key(settings.signing_key.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TerminalError("InvalidSettings", "TIDEGATE_SIGNING_KEY must be an Ed25519 key")
+    metrics = Metrics()
+    kube = Kube(await configuration(settings.kubeconfig), metrics.asked)
+    try:
+        return await Operator(settings, key, kube, metrics).run(stop)
+    finally:
+        await kube.close()
+
+
+def main() -> int:
+    """Run the operator until it is told to stop."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except TerminalError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    return asyncio.run(_main(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

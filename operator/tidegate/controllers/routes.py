@@ -1,0 +1,93 @@
+"""Who wakes whom: which objects a reconcile must look at again when one object has changed."""
+
+from collections.abc import Callable, Iterator
+
+from tidegate.api.meta import ObjectKey, ObjectMeta
+from tidegate.api.names import (
+    API_VERSION,
+    DRIFT_POLICY,
+    LABEL_MODEL,
+    LABEL_POLICY,
+    MODEL,
+)
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.training_job import TrainingJob
+from tidegate.clients.kube import Manifest
+from tidegate.clients.resources import (
+    CUSTOM,
+    DRIFT_POLICIES,
+    ENDPOINT_SLICES,
+    MODELS,
+    TRAINING_JOBS,
+    Resource,
+)
+from tidegate.controllers.objects import readable, typed
+from tidegate.controllers.store import Store
+from tidegate.errors import TerminalError
+
+
+def wakes(resource: Resource, obj: Manifest, store: Store) -> Iterator[ObjectKey]:
+    """The keys to look at when `obj` appeared, changed or vanished."""
+    meta = typed(ObjectMeta, obj["metadata"])
+    if resource in CUSTOM:
+        yield ObjectKey(resource.kind, meta.namespace, meta.name)
+    yield from _owner(meta)
+    if resource in _OTHERS:
+        try:
+            yield from _OTHERS[resource](obj, store)
+        except TerminalError:  # its own reconcile says that it can't be read
+            return
+
+
+def _owner(meta: ObjectMeta) -> Iterator[ObjectKey]:
+    owner = meta.owner()
+    if owner is not None and owner.api_version == API_VERSION:
+        yield ObjectKey(owner.kind, meta.namespace, owner.name)
+
+
+def _of_slice(obj: Manifest, _: Store) -> Iterator[ObjectKey]:
+    """A slice belongs to its Service, whose labels it carries."""
+    meta = typed(ObjectMeta, obj["metadata"])
+    if LABEL_MODEL in meta.labels:
+        yield ObjectKey(MODEL, meta.namespace, meta.labels[LABEL_MODEL])
+
+
+def _of_model(obj: Manifest, store: Store) -> Iterator[ObjectKey]:
+    model = typed(Model, obj)
+    for policy in readable(DriftPolicy, store.list(DRIFT_POLICIES, model.metadata.namespace)):
+        if _watches(policy, model):
+            yield ObjectKey(DRIFT_POLICY, model.metadata.namespace, policy.metadata.name)
+
+
+def _of_policy(obj: Manifest, store: Store) -> Iterator[ObjectKey]:
+    policy = typed(DriftPolicy, obj)
+    for model in readable(Model, store.list(MODELS, policy.metadata.namespace)):
+        if _watches(policy, model):
+            yield ObjectKey(MODEL, policy.metadata.namespace, model.metadata.name)
+
+
+def _of_job(obj: Manifest, _: Store) -> Iterator[ObjectKey]:
+    job = typed(TrainingJob, obj)
+    if job.spec.model_ref is not None:
+        yield ObjectKey(MODEL, job.metadata.namespace, job.spec.model_ref.name)
+    if LABEL_POLICY in job.metadata.labels:
+        yield ObjectKey(DRIFT_POLICY, job.metadata.namespace, job.metadata.labels[LABEL_POLICY])
+
+
+def _watches(policy: DriftPolicy, model: Model) -> bool:
+    """By the Model's reference, or, without one, by the policy's selector."""
+    ref = model.spec.monitoring.drift_policy_ref
+    if ref is not None:
+        return ref.name == policy.metadata.name
+    return policy.spec.selector is not None and all(
+        model.metadata.labels.get(k) == v for k, v in policy.spec.selector.match_labels.items()
+    )
+
+
+_OTHERS: dict[Resource, Callable[[Manifest, Store], Iterator[ObjectKey]]] = {
+    MODELS: _of_model,
+    TRAINING_JOBS: _of_job,
+    DRIFT_POLICIES: _of_policy,
+    ENDPOINT_SLICES: _of_slice,
+}

@@ -1,0 +1,221 @@
+"""Fakes of what the operator talks to: an API server in memory, sidecars that answer at once."""
+
+import asyncio
+import builtins
+from collections.abc import AsyncIterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+from typing_extensions import override
+
+from tidegate.clients.kube import GoneError, Kube, Manifest
+from tidegate.clients.resources import Resource, of_manifest
+from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.errors import TransientError
+from tidegate.evidence.profile import Profile
+from tidegate.evidence.windows import Report
+
+Place = tuple[Resource, str, str]
+
+
+class FakeKube(Kube):
+    """Keeps objects as the API server does: uids, versions, generations, a log to watch.
+
+    `writes` lists what was asked for, (verb, plural, name); `failures` are raised first, in order.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[Place, Manifest] = {}
+        self.writes: list[tuple[str, str, str]] = []
+        self.failures: list[Exception] = []
+        self._log: list[tuple[int, str, Resource, Manifest]] = []
+        self._version = 0
+        self._oldest = 0
+        self._news = asyncio.Event()
+
+    @override
+    async def close(self) -> None:
+        pass
+
+    def compact(self) -> None:
+        """Forget all events so far, and end the watches: as after a cut that lasted too long."""
+        self._oldest = self._version + 1
+        self._log.clear()
+        self._tell()
+
+    @override
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        self._fail()
+        return deepcopy(self.objects.get((resource, namespace, name)))
+
+    @override
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> tuple[builtins.list[Manifest], str]:
+        self._fail()
+        found = [
+            deepcopy(o) for (r, n, _), o in self.objects.items()
+            if r == resource and namespace in (None, n) and _matches(o, labels)
+        ]  # fmt: skip
+        return found, str(self._version)
+
+    @override
+    async def watch(
+        self, resource: Resource, namespace: str | None, *, labels: str, resource_version: str
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        self._fail()
+        seen = int(resource_version)
+        while True:
+            if seen < self._oldest - 1:
+                raise GoneError(resource_version)
+            for version, kind, of, obj in list_of(self._log):
+                fits = of == resource and namespace in (None, obj["metadata"]["namespace"])
+                if version > seen and fits and _matches(obj, labels):
+                    seen = version
+                    yield kind, deepcopy(obj)
+            news = self._news
+            await news.wait()
+
+    @override
+    async def apply(self, manifest: Manifest) -> Manifest:
+        self._write("apply", manifest)
+        return self._store(manifest)
+
+    @override
+    async def apply_status(
+        self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any]
+    ) -> Manifest:
+        manifest: Manifest = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"namespace": namespace, "name": name},
+        }
+        self._write("status", manifest)
+        live = self.objects.get((resource, namespace, name))
+        if live is None:
+            raise TransientError(f"{name} is not there")
+        return self._keep({**live, "status": deepcopy(dict(status))}, live)
+
+    @override
+    async def create(self, manifest: Manifest) -> Manifest | None:
+        self._write("create", manifest)
+        if _place(manifest) in self.objects:
+            return None
+        return self._store(manifest)
+
+    @override
+    async def replace(self, manifest: Manifest) -> Manifest | None:
+        self._write("update", manifest)
+        live = self.objects.get(_place(manifest))
+        version = manifest["metadata"].get("resourceVersion")
+        if live is None or version != live["metadata"]["resourceVersion"]:
+            return None
+        return self._keep(deepcopy(manifest), live)
+
+    @override
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str | None = None
+    ) -> None:
+        self._fail()
+        self.writes.append(("delete", resource.plural, name))
+        live = self.objects.get((resource, namespace, name))
+        if live is not None and uid in (None, live["metadata"]["uid"]):
+            self.vanish(resource, namespace, name)
+
+    def vanish(self, resource: Resource, namespace: str, name: str) -> None:
+        """Delete the object, as somebody else would."""
+        gone = self.objects.pop((resource, namespace, name))
+        self._event("DELETED", resource, gone)
+
+    def _store(self, manifest: Manifest) -> Manifest:
+        live = self.objects.get(_place(manifest))
+        return self._keep(_merged(live or {}, manifest), live)
+
+    def _keep(self, wanted: Manifest, live: Manifest | None) -> Manifest:
+        if live is not None and wanted == live:
+            return deepcopy(live)
+        meta: Manifest = {"uid": f"uid-{self._version + 1}", "generation": 0}
+        meta |= wanted["metadata"]
+        if live is None or wanted.get("spec") != live.get("spec"):
+            meta["generation"] += 1
+        new = deepcopy({**wanted, "metadata": meta})
+        self.objects[_place(new)] = new
+        self._event("ADDED" if live is None else "MODIFIED", of_manifest(new), new)
+        return deepcopy(new)
+
+    def _event(self, kind: str, resource: Resource, obj: Manifest) -> None:
+        self._version += 1
+        obj["metadata"]["resourceVersion"] = str(self._version)
+        self._log.append((self._version, kind, resource, deepcopy(obj)))
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _write(self, verb: str, manifest: Manifest) -> None:
+        self._fail()
+        self.writes.append((verb, of_manifest(manifest).plural, manifest["metadata"]["name"]))
+
+    def _fail(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+class FakeSidecars(Sidecars):
+    """Answers with `reports` and `profiles` by uid; keeps what was pushed in `pushed`."""
+
+    def __init__(self) -> None:
+        self.reports: dict[str, Report] = {}
+        self.profiles: dict[str, Profile] = {}
+        self.pushed: dict[str, str] = {}
+        self.generations: dict[str, int] = {}
+        """The generation that a pod says it acts on after a push."""
+        self.asked: list[tuple[str, int, int]] = []
+
+    @override
+    async def close(self) -> None:
+        pass
+
+    @override
+    async def windows(self, target: Target, *, after: int, labels_after: int) -> Report:
+        self.asked.append((target.uid, after, labels_after))
+        if target.uid not in self.reports:
+            raise TransientError(f"no connection to {target.address}")
+        return self.reports[target.uid]
+
+    @override
+    async def push(self, target: Target, envelope: str) -> int:
+        if target.uid not in self.generations:
+            raise TransientError(f"no connection to {target.address}")
+        self.pushed[target.uid] = envelope
+        return self.generations[target.uid]
+
+    @override
+    async def profile(self, target: Target) -> Profile | None:
+        return self.profiles.get(target.uid)
+
+
+list_of = list  # inside FakeKube, `list` is the method
+
+
+def _place(manifest: Manifest) -> Place:
+    meta = manifest["metadata"]
+    return of_manifest(manifest), meta["namespace"], meta["name"]
+
+
+def _merged(live: Any, intent: Any) -> Any:
+    if not isinstance(live, dict) or not isinstance(intent, dict):
+        return deepcopy(intent)
+    return {**live, **{k: _merged(live.get(k), v) for k, v in intent.items()}}
+
+
+def _matches(obj: Manifest, labels: str) -> bool:
+    has = obj["metadata"].get("labels", {})
+    wanted = [term.partition("=") for term in labels.split(",") if term]
+    return all(has.get(key) == value for key, _, value in wanted)
