@@ -1,0 +1,54 @@
+"""Read everything about a DriftPolicy and the Models that it watches."""
+
+from collections.abc import Iterable, Iterator
+
+from tidegate.api import names
+from tidegate.api.meta import ObjectKey, parse_timestamp
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.training_job import TrainingJob
+from tidegate.controllers.cluster import Cluster
+from tidegate.controllers.drift_policy.state import Observed, Run, Watched
+from tidegate.rollout.drift import Current
+
+
+def observe(policy: DriftPolicy, cluster: Cluster) -> Observed:
+    """The policy with the Models that it watches and what their pods have counted."""
+    namespace = policy.metadata.namespace
+    jobs = cluster.training_jobs(namespace)
+    models = (m for m in cluster.models(namespace) if _watched_by(policy, m))
+    return Observed(policy, tuple(_watched(policy, m, jobs, cluster) for m in models))
+
+
+def _watched_by(policy: DriftPolicy, model: Model) -> bool:
+    ref = model.spec.monitoring.drift_policy_ref
+    return policy.watches(ref.name if ref else None, model.metadata.labels)
+
+
+def _watched(
+    policy: DriftPolicy, model: Model, jobs: Iterable[TrainingJob], cluster: Cluster
+) -> Watched:
+    meta = model.metadata
+    gathered = cluster.collector.gathered(ObjectKey(names.MODEL, meta.namespace, meta.name))
+    runs = tuple(_runs(policy, model, jobs))
+    stable = model.status.stable.revision if model.status.stable else None
+    if stable is None or gathered.closed_through is None:
+        return Watched(model, None, "No pod has reported yet.", runs)
+    profile = gathered.profiles.get(stable)
+    if profile is None:
+        return Watched(model, None, f"{stable} has no reference profile (profile.json).", runs)
+    current = Current(stable, profile, gathered.windows, gathered.labels, gathered.closed_through)
+    return Watched(model, current, runs=runs)
+
+
+def _runs(policy: DriftPolicy, model: Model, jobs: Iterable[TrainingJob]) -> Iterator[Run]:
+    for job in jobs:
+        if job.spec.model_ref is None or job.spec.model_ref.name != model.metadata.name:
+            continue
+        yield Run(
+            name=job.metadata.name,
+            created=parse_timestamp(job.metadata.creation_timestamp),
+            finished=job.status.finished,
+            by_this_policy=job.metadata.labels.get(names.LABEL_POLICY)
+            == names.child_name(policy.metadata.name),
+        )

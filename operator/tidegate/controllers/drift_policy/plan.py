@@ -1,0 +1,191 @@
+"""The decisions of a DriftPolicy's reconcile: levels, and what is done about them. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tidegate.api.meta import duration, timestamp
+from tidegate.api.names import Reason, child_name, short_hash
+from tidegate.api.v1alpha1.drift_policy import (
+    Action,
+    ActionStatus,
+    DriftPolicySpec,
+    ModelDrift,
+    SignalStatus,
+)
+from tidegate.api.v1alpha1.model import Model
+from tidegate.controllers.drift_policy.state import Observed, Watched
+from tidegate.rollout.drift import SEVERITY, Assessment, Level, assess, broken, newest_window
+
+WEEK = timedelta(days=7)
+LEVELS: Mapping[int, Level] = {-1: "Unknown", 0: "Ok", 1: "Warn", 2: "Breach"}
+POLLS_PER_WINDOW = 6
+SHORTEST_POLL, LONGEST_POLL = timedelta(seconds=5), timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A TrainingJob that shall be created."""
+
+    name: str
+    model: Model
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something to say about a Model: an Event."""
+
+    model: Model
+    action: ActionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the policy says of its Models, and what shall be done."""
+
+    models: tuple[ModelDrift, ...]
+    runs: tuple[NewRun, ...]
+    told: tuple[Told, ...]
+    requeue_after: timedelta
+
+
+def plan(seen: Observed, now: datetime) -> Plan:
+    """Assess every watched Model and decide what to do."""
+    spec = seen.policy.spec
+    before = {m.name: m for m in seen.policy.status.models}
+    models: list[ModelDrift] = []
+    runs: list[NewRun] = []
+    told: list[Told] = []
+    for watched in seen.watched:
+        name = watched.model.metadata.name
+        drift = _levels(spec, watched, before.get(name, ModelDrift(name=name, level="Unknown")))
+        drift, action, run = _act(seen, watched, drift, now)
+        models.append(drift)
+        if action is not None:
+            told.append(Told(watched.model, action))
+        if run is not None:
+            runs.append(run)
+    window = duration(spec.window.size)
+    pause = min(max(window / POLLS_PER_WINDOW, SHORTEST_POLL), LONGEST_POLL)
+    return Plan(tuple(models), tuple(runs), tuple(told), pause)
+
+
+def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDrift:
+    """The Model's levels after the newest complete window."""
+    if watched.current is None:
+        unknown = tuple(
+            SignalStatus(name=s.name, level="Unknown", message=watched.missing)
+            for s in spec.signals
+        )
+        return old.model_copy(update={"level": "Unknown", "signals": unknown, "recent": ()})
+    newest = newest_window(spec, watched.current.closed_through)
+    if old.recent and int(old.recent[-1].split()[0]) >= newest:
+        return old
+    found = assess(spec, watched.current)
+    recent = (*old.recent, _record(found))[-spec.sustain.of :]
+    signals = tuple(_sustained(spec, s, recent) for s in found.signals)
+    level = LEVELS[max(SEVERITY[s.level] for s in signals)]
+    update = {"level": level, "signals": signals, "recent": recent}
+    return old.model_copy(update=update)
+
+
+def _record(found: Assessment) -> str:
+    return " ".join([str(found.window), *(f"{s.name}={s.level}" for s in found.signals)])
+
+
+def _sustained(spec: DriftPolicySpec, signal: SignalStatus, recent: Sequence[str]) -> SignalStatus:
+    """The signal at the highest level that enough of the newest evaluations have reached."""
+    past = [dict(p.split("=") for p in entry.split()[1:]).get(signal.name) for entry in recent]
+    reached = [SEVERITY[level] for level in past if level is not None]
+    for level in ("Breach", "Warn"):
+        if sum(r >= SEVERITY[level] for r in reached) >= spec.sustain.breaches:
+            return signal.model_copy(update={"level": level})
+    calm = "Unknown" if signal.level == "Unknown" else "Ok"
+    return signal.model_copy(update={"level": calm})
+
+
+def _act(
+    seen: Observed, watched: Watched, drift: ModelDrift, now: datetime
+) -> tuple[ModelDrift, ActionStatus | None, NewRun | None]:
+    """Take the first action that matches, once; retrain only within the policy's bounds."""
+    spec = seen.policy.spec
+    action, signal = _matching(spec, drift)
+    if action is None or signal is None:
+        return drift.model_copy(update={"active": ""}), None, None
+    wants_retrain = action.do == "Retrain" and spec.mode == "Enforce"
+    held: tuple[Reason, str] | None = None
+    if wants_retrain:
+        held = _held_back(seen, watched, now)
+    if wants_retrain and held is None:
+        run = NewRun(_run_name(seen, watched, drift), watched.model, signal.message)
+        done = ActionStatus(
+            do=action.do,
+            at=timestamp(now),
+            reason=Reason.RETRAIN_STARTED,
+            message=f"{signal.name}: {signal.message}",
+            training_job=run.name,
+        )
+        allowed = timestamp(now + duration(spec.retrain.cooldown)) if spec.retrain else None
+        update = {
+            "last_action": done,
+            "active": f"{action.do}/{signal.name}",
+            "next_retrain_allowed_at": allowed,
+        }
+        return drift.model_copy(update=update), done, run
+    reason, why = held or _notified(action, spec)
+    active = f"{action.do}/{signal.name}/{reason}"
+    if drift.active in (active, f"{action.do}/{signal.name}"):
+        return drift, None, None
+    done = ActionStatus(
+        do=action.do,
+        at=timestamp(now),
+        reason=reason,
+        message=" ".join(filter(None, [f"{signal.name}: {signal.message}", why])),
+    )
+    return drift.model_copy(update={"last_action": done, "active": active}), done, None
+
+
+def _matching(
+    spec: DriftPolicySpec, drift: ModelDrift
+) -> tuple[Action | None, SignalStatus | None]:
+    for action in spec.actions:
+        for signal in drift.signals:
+            named = not action.when.signals or signal.name in action.when.signals
+            if named and SEVERITY[signal.level] >= SEVERITY[action.when.level]:
+                return action, signal
+    return None, None
+
+
+def _notified(action: Action, spec: DriftPolicySpec) -> tuple[Reason, str]:
+    if action.do == "Retrain" and spec.mode == "Advise":
+        return Reason.ADVISED, "Mode Advise: nothing was started; mode Enforce would retrain."
+    return Reason.DRIFT_DETECTED, ""
+
+
+def _held_back(seen: Observed, watched: Watched, now: datetime) -> tuple[Reason, str] | None:
+    """Why no retraining may start now; None if one may."""
+    retrain = seen.policy.spec.retrain
+    if watched.model.spec.training is None or retrain is None:
+        message = "The Model has no spec.training.template to retrain from."
+        return Reason.NO_TRAINING_TEMPLATE, message
+    lost = broken(seen.policy.spec, watched.current) if watched.current else ""
+    if lost:
+        return Reason.BROKEN_DATA, f"Not retraining on broken data: {lost}."
+    running = next((r for r in watched.runs if not r.finished), None)
+    if running is not None:
+        return Reason.RETRAIN_RUNNING, f"TrainingJob {running.name} is still running."
+    mine = sorted(r.created for r in watched.runs if r.by_this_policy)
+    if mine and now < mine[-1] + duration(retrain.cooldown):
+        until = timestamp(mine[-1] + duration(retrain.cooldown))
+        return Reason.COOLING_DOWN, f"The cooldown of {retrain.cooldown} lasts until {until}."
+    if sum(now - at < WEEK for at in mine) >= retrain.max_per_week:
+        message = f"{retrain.max_per_week} retrainings in seven days are the policy's maximum."
+        return Reason.BUDGET_SPENT, message
+    return None
+
+
+def _run_name(seen: Observed, watched: Watched, drift: ModelDrift) -> str:
+    """Named after the evidence: a crash after the creation can't lead to a second run."""
+    evidence = [seen.policy.metadata.uid, watched.model.metadata.uid, *drift.recent]
+    return child_name(watched.model.metadata.name, "retrain", short_hash("/".join(evidence)))

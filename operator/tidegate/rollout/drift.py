@@ -1,0 +1,359 @@
+"""Drift: a Model's newest windows against the reference profile of its stable revision.
+
+Distances are shown, and count as drift only together with evidence: an e-detector whose alarms
+keep the policy's budget of false alarms over all signals and features. Too few rows say nothing:
+the level is Unknown, never Ok and never an alarm. A signal looks at complete windows of wall-clock
+time, so that everybody who looks sees the same ones.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar, assert_never
+
+import numpy as np
+
+from tidegate.api.meta import duration
+from tidegate.api.v1alpha1.drift_policy import (
+    DriftPolicySpec,
+    FeatureValue,
+    Signal,
+    SignalStatus,
+)
+from tidegate.evidence.profile import SPECIAL_BINS, Number, Profile
+from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Counts, Labels
+from tidegate.statistics.distance import (
+    dispersion,
+    jensen_shannon,
+    jensen_shannon_noise,
+    js_tolerance_to_eps,
+    psi,
+    psi_noise,
+    psi_tolerance_to_eps,
+    shares,
+)
+from tidegate.statistics.drift import DriftDetector, RateDetector, alarm_threshold
+from tidegate.statistics.floats import Floats
+
+WINDOWS_WEIGHED = 12  # older windows no longer matter to an alarm, and cost time
+TOP_FEATURES = 5
+BROKEN_SHARE = 0.05  # more missing or invalid values than this, over the reference, is a fault
+MIN_LABELLED = 100
+Z95 = 1.96
+
+T = TypeVar("T", Counts, Labels)
+Level = Literal["Ok", "Warn", "Breach", "Unknown"]
+SEVERITY: Mapping[str, int] = {"Unknown": -1, "Ok": 0, "Warn": 1, "Breach": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What the pods of a Model's stable revision have counted lately."""
+
+    revision: str
+    profile: Profile
+    windows: Mapping[BlockKey, Counts]
+    labels: Mapping[BlockKey, Labels]
+    closed_through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """One evaluation of all signals."""
+
+    window: int
+    """The number of the newest complete window; an evaluation is repeated only for a new one."""
+    signals: tuple[SignalStatus, ...]
+
+
+def window_slots(spec: DriftPolicySpec) -> int:
+    """The size of the policy's window, in slots."""
+    return max(1, round(duration(spec.window.size).total_seconds() / SLOT_SECONDS))
+
+
+def newest_window(spec: DriftPolicySpec, closed_through: int) -> int:
+    """The number of the newest window whose every slot is closed."""
+    return (closed_through + 1) // window_slots(spec) - 1
+
+
+def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
+    """Evaluate every signal on the newest complete windows."""
+    newest = newest_window(spec, current.closed_through)
+    counts = _series(current.windows, current.revision, window_slots(spec), newest, Counts())
+    labels = _series(current.labels, current.revision, window_slots(spec), newest, Labels())
+    streams = sum(_streams(s, current.profile) for s in spec.signals)
+    threshold = alarm_threshold(max(streams, 1), _windows_per_false_alarm(spec))
+    slots = _slots_of(current, window_slots(spec), newest)
+
+    def one(signal: Signal) -> SignalStatus:
+        match signal.type:
+            case "DataDrift":
+                return _data_drift(signal, spec, current.profile, counts, slots, threshold)
+            case "PredictionDrift":
+                return _prediction_drift(signal, spec, current.profile, counts, threshold)
+            case "Performance":
+                return _performance(signal, current.profile, labels, threshold)
+            case _:
+                assert_never(signal.type)
+
+    return Assessment(newest, tuple(one(s) for s in spec.signals))
+
+
+def broken(spec: DriftPolicySpec, current: Current) -> str:
+    """Which features have lost their values; empty if none has. Don't train on such data."""
+    newest = newest_window(spec, current.closed_through)
+    counts = _series(current.windows, current.revision, window_slots(spec), newest, Counts())[-1]
+    if counts.rows < spec.window.min_samples:
+        return ""
+    return ", ".join(_features_broken(current.profile, counts))
+
+
+def _windows_per_false_alarm(spec: DriftPolicySpec) -> float:
+    budget = duration(spec.false_alarms.in_) / spec.false_alarms.per_model
+    return max(2.0, budget / duration(spec.window.size))
+
+
+def _streams(signal: Signal, profile: Profile) -> int:
+    return len(_chosen(signal, profile)) if signal.type == "DataDrift" else 1
+
+
+def _series(
+    blocks: Mapping[BlockKey, T], revision: str, size: int, newest: int, empty: T
+) -> list[T]:
+    """The revision's counts in each of the newest complete windows, oldest first."""
+    series = [empty] * WINDOWS_WEIGHED
+    for key, counts in blocks.items():
+        index = key.slot // size - newest + WINDOWS_WEIGHED - 1
+        if key.revision == revision and 0 <= index < WINDOWS_WEIGHED:
+            series[index] = series[index] + counts
+    return series
+
+
+def _slots_of(current: Current, size: int, newest: int) -> list[Counts]:
+    """The slots of the newest window, for how much they scatter among each other."""
+    by_slot: dict[int, Counts] = {}
+    for key, counts in sorted(current.windows.items()):
+        if key.revision == current.revision and key.slot // size == newest:
+            by_slot[key.slot] = by_slot.get(key.slot, Counts()) + counts
+    return list(by_slot.values())
+
+
+def _chosen(signal: Signal, profile: Profile) -> list[int]:
+    """The indices of the features that a signal looks at."""
+    wanted = signal.features
+    return [
+        i
+        for i, f in enumerate(profile.features)
+        if wanted is None
+        or ((not wanted.include or f.name in wanted.include) and f.name not in wanted.exclude)
+    ]
+
+
+def _data_drift(
+    signal: Signal,
+    spec: DriftPolicySpec,
+    profile: Profile,
+    counts: Sequence[Counts],
+    slots: Sequence[Counts],
+    threshold: float,
+) -> SignalStatus:
+    rows = counts[-1].rows
+    chosen = [i for i in _chosen(signal, profile) if i < len(counts[-1].features)]
+    if rows < spec.window.min_samples or not chosen:
+        return _unknown(signal, rows, f"{rows} of {spec.window.min_samples} rows in the window.")
+    found = {i: _feature(signal, profile, i, counts, slots, threshold) for i in chosen}
+    needed = max(1, math.ceil(float(signal.share or 0) * len(chosen)))
+    levels = sorted((SEVERITY[level] for _, level in found.values()), reverse=True)
+    level = _level_of(levels[needed - 1])
+    top = sorted(found, key=lambda i: -found[i][0])[:TOP_FEATURES]
+    worst = profile.features[top[0]].name
+    drifted = sum(s == SEVERITY["Breach"] for s in levels)
+    message = (
+        f"{drifted} of {len(chosen)} features left the reference (PSI beyond {signal.breach}); "
+        f"{worst} moved most, PSI {found[top[0]][0]:.2f}, on {rows} rows."
+    )
+    return SignalStatus(
+        name=signal.name,
+        level=level,
+        value=f"{found[top[0]][0]:.3f}",
+        samples=rows,
+        message=message,
+        top=tuple(
+            FeatureValue(feature=profile.features[i].name, value=f"{found[i][0]:.3f}") for i in top
+        ),
+    )
+
+
+def _feature(
+    signal: Signal,
+    profile: Profile,
+    index: int,
+    counts: Sequence[Counts],
+    slots: Sequence[Counts],
+    threshold: float,
+) -> tuple[float, Level]:
+    """The PSI of a feature without its noise, and its level."""
+    feature = profile.features[index]
+    reference = np.asarray(feature.counts, dtype=np.float64)
+    series = [_of_feature(c, index, reference.size) for c in counts]
+    now, bins = series[-1], reference.size
+    noise = psi_noise(max(now.sum(), 1.0), max(reference.sum(), 1.0), bins)
+    distance = max(0.0, float(psi(now, reference)) - noise)
+    if reference.size - SPECIAL_BINS < 2:  # a constant feature has no shape that could drift
+        return distance, "Ok"
+    clustered = _dispersion([_of_feature(s, index, bins) for s in slots])
+    level: Level = "Ok"
+    for name, bound in (("Warn", signal.warn), ("Breach", signal.breach)):
+        if bound is None or distance < float(bound):
+            continue
+        detector = DriftDetector(
+            bins,
+            psi_tolerance_to_eps(float(bound)),
+            clustered,
+            ordered=isinstance(feature, Number),
+            special=SPECIAL_BINS,
+            n_ref=int(reference.sum()),
+        )
+        if _alarms(detector, series, shares(reference), threshold):
+            level = _level_of(SEVERITY[name])
+    return distance, level
+
+
+def _alarms(
+    detector: DriftDetector, series: Sequence[Floats], reference: Floats, threshold: float
+) -> bool:
+    for window in series:
+        detector.update(window, reference)
+    return float(detector.log_m()) >= threshold
+
+
+def _of_feature(counts: Counts, index: int, bins: int) -> Floats:
+    dense = np.zeros(bins)
+    if index < len(counts.features):
+        row = counts.features[index][:bins]
+        dense[: len(row)] = row
+    return dense
+
+
+def _dispersion(slots: Sequence[Floats]) -> float:
+    """How clustered rows are, from the scatter of a window's slots around their own mean.
+
+    Around their mean, not the reference: a drift that lasts is not taken for clustering.
+    """
+    filled = [s for s in slots if s.sum() > 0]
+    if len(filled) < 2:
+        return 1.0
+    scatter = dispersion(filled, shares(np.sum(filled, axis=0)))
+    return max(1.0, scatter * len(filled) / (len(filled) - 1))
+
+
+def _prediction_drift(
+    signal: Signal,
+    spec: DriftPolicySpec,
+    profile: Profile,
+    counts: Sequence[Counts],
+    threshold: float,
+) -> SignalStatus:
+    rows = sum(counts[-1].predictions.values())
+    if rows < spec.window.min_samples:
+        return _unknown(signal, rows, f"{rows} of {spec.window.min_samples} rows in the window.")
+    keys = sorted({*profile.predictions.counts, *(k for c in counts for k in c.predictions)})
+    if len(keys) < 2:
+        return SignalStatus(name=signal.name, level="Ok", value="0", samples=rows)
+    reference = np.array([profile.predictions.counts.get(k, 0) for k in keys], dtype=np.float64)
+    series = [np.array([c.predictions.get(k, 0) for k in keys], np.float64) for c in counts]
+    noise = jensen_shannon_noise(rows, max(reference.sum(), 1.0), len(keys))
+    raw = float(jensen_shannon(series[-1], reference))
+    distance = math.sqrt(max(0.0, raw**2 - noise**2))
+    level: Level = "Ok"
+    for name, bound in (("Warn", signal.warn), ("Breach", signal.breach)):
+        if bound is None or distance < float(bound):
+            continue
+        eps = js_tolerance_to_eps(float(bound))
+        n_ref = int(reference.sum())
+        detector = DriftDetector(len(keys), eps, ordered=False, special=0, n_ref=n_ref)
+        if _alarms(detector, series, shares(reference), threshold):
+            level = _level_of(SEVERITY[name])
+    message = (
+        f"The predictions are {distance:.3f} (Jensen-Shannon distance) from the reference, "
+        f"on {rows} rows."
+    )
+    return SignalStatus(
+        name=signal.name, level=level, value=f"{distance:.3f}", samples=rows, message=message
+    )
+
+
+def _performance(
+    signal: Signal, profile: Profile, labels: Sequence[Labels], threshold: float
+) -> SignalStatus:
+    needed = signal.min_labelled or MIN_LABELLED
+    newest = next((n for n in reversed(labels) if n.labelled), Labels())
+    if newest.labelled < needed:
+        return _unknown(signal, newest.labelled, f"{newest.labelled} of {needed} labels so far.")
+    bound = _smallest_accuracy(signal, profile)
+    if bound is None:
+        message = "maxRelativeDrop needs an accuracy in the reference profile, and it has none."
+        return _unknown(signal, newest.labelled, message)
+    accuracy = 1 - newest.wrong / newest.labelled
+    low, high = wilson(newest.labelled - newest.wrong, newest.labelled)
+    detector = RateDetector(p0=1 - bound, tol=0.0)
+    for window in labels:
+        detector.update(window.wrong, window.labelled)
+    below = accuracy < bound and float(detector.log_m()) >= threshold
+    message = (
+        f"Accuracy is {accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) on "
+        f"{newest.labelled} labels; the policy wants at least {bound:.3f}."
+    )
+    return SignalStatus(
+        name=signal.name,
+        level="Breach" if below else "Ok",
+        value=f"{accuracy:.3f}",
+        lower=f"{low:.3f}",
+        upper=f"{high:.3f}",
+        samples=newest.labelled,
+        message=message,
+    )
+
+
+def _smallest_accuracy(signal: Signal, profile: Profile) -> float | None:
+    """The accuracy that the policy asks for: the stricter one of `min` and `maxRelativeDrop`."""
+    bounds = [float(signal.min)] if signal.min is not None else []
+    reference = profile.metrics.get("accuracy")
+    if signal.max_relative_drop is not None and reference is not None:
+        bounds.append(reference * (1 - float(signal.max_relative_drop)))
+    return min(max(bounds), 1 - 1e-6) if bounds else None
+
+
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a rate. Source: E. B. Wilson, JASA 22 (1927).
+
+    >>> [round(x, 3) for x in wilson(90, 100)]
+    [0.826, 0.945]
+    """
+    rate, z2 = right / total, Z95**2
+    middle = (rate + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z95 * math.sqrt(rate * (1 - rate) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _features_broken(profile: Profile, counts: Counts) -> Iterator[str]:
+    for i, feature in enumerate(profile.features):
+        now = _of_feature(counts, i, len(feature.counts))
+        if not now.sum():
+            continue
+        reference = np.asarray(feature.counts, dtype=np.float64)
+        # The special bins are missing, outside, invalid; what is outside is a value all the same.
+        lost = [float(h[-3] + h[-1]) / max(float(h.sum()), 1.0) for h in (now, reference)]
+        if lost[0] - lost[1] > BROKEN_SHARE:
+            yield f"{feature.name} ({lost[0]:.0%} missing or invalid)"
+
+
+def _unknown(signal: Signal, samples: int, message: str) -> SignalStatus:
+    return SignalStatus(name=signal.name, level="Unknown", samples=samples, message=message)
+
+
+def _level_of(severity: int) -> Level:
+    for level in ("Ok", "Warn", "Breach"):
+        if SEVERITY[level] == severity:
+            return level
+    return "Unknown"
