@@ -8,7 +8,7 @@ from tidegate.api import names
 from tidegate.api.meta import Resources
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import Plan
-from tidegate.controllers.model.state import Revision
+from tidegate.controllers.model.state import Revision, public_name, routing_name
 
 Manifest = dict[str, Any]
 
@@ -46,22 +46,6 @@ def desired(model: Model, plan: Plan, sealed: Sealed | None, pull_policy: str) -
     objects.append(_public_service(model, plan.stable))
     objects.append(_disruption_budget(model))
     return objects
-
-
-def public_name(model: str) -> str:
-    """The name of the Service that clients call."""
-    return model
-
-
-def routing_name(model: str) -> str:
-    """The name of the ConfigMap that holds the routing document."""
-    return names.child_name(model, "routing")
-
-
-def routing_in(config_map: Manifest) -> str | None:
-    """The sealed routing document of a ConfigMap, if it holds one."""
-    envelope = (config_map.get("data") or {}).get(names.ROUTING_FILE)
-    return envelope if isinstance(envelope, str) else None
 
 
 def _labels(model: Model, revision: Revision | None = None) -> dict[str, str]:
@@ -118,13 +102,6 @@ def _service_spec(selector: dict[str, str]) -> Manifest:
 def _public_service(model: Model, stable: Revision) -> Manifest:
     manifest = _object(model, "v1", "Service", public_name(model.metadata.name), _labels(model))
     return {**manifest, "spec": _service_spec(_labels(model, stable))}
-
-
-def selected_revision(service: Manifest) -> str | None:
-    """The revision that a Model's Service selects."""
-    selector = (service.get("spec") or {}).get("selector") or {}
-    revision = selector.get(names.LABEL_REVISION)
-    return revision if isinstance(revision, str) else None
 
 
 def _revision_service(model: Model, revision: Revision) -> Manifest:

@@ -18,8 +18,15 @@ from tidegate.clients.resources import (
     SERVICES,
 )
 from tidegate.controllers.cluster import Cluster
-from tidegate.controllers.model import desired
-from tidegate.controllers.model.state import Observed, Pod, Revision, Wanted, revision_name
+from tidegate.controllers.model.state import (
+    Observed,
+    Pod,
+    Revision,
+    Wanted,
+    public_name,
+    revision_name,
+    routing_name,
+)
 from tidegate.errors import TerminalError
 from tidegate.traffic.routing import Routing
 from tidegate.traffic.signing import unseal
@@ -37,8 +44,8 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster) -> Observed:
     label = names.child_name(model.metadata.name)
     slices = cluster.store.labelled(ENDPOINT_SLICES, namespace, names.LABEL_MODEL, label)
     deployments = cluster.owned(uid, DEPLOYMENTS)
-    service = cluster.get(SERVICES, namespace, desired.public_name(model.metadata.name))
-    config = cluster.get(CONFIG_MAPS, namespace, desired.routing_name(model.metadata.name))
+    service = cluster.get(SERVICES, namespace, public_name(model.metadata.name))
+    config = cluster.get(CONFIG_MAPS, namespace, routing_name(model.metadata.name))
     gathered = cluster.collector.gathered(key)
     policy = _policy(model, cluster)
     pods = tuple(_pods(slices))
@@ -49,7 +56,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster) -> Observed:
         deployed={d["metadata"]["name"]: int(d["spec"].get("replicas", 1)) for d in deployments},
         failures=await _failures(model, cluster, deployments, pods),
         pods=pods,
-        selected=desired.selected_revision(service) if service else None,
+        selected=_selected_revision(service) if service else None,
         routing=_routing(config, cluster) if config else None,
         confirmed=gathered.confirmed,
         windows=gathered.windows,
@@ -144,9 +151,22 @@ def _pods(slices: Iterable[Manifest]) -> Iterator[Pod]:
                 yield Pod(uid, endpoint["addresses"][0], revision)
 
 
+def _selected_revision(service: Manifest) -> str | None:
+    """The revision that a Model's Service selects."""
+    selector = (service.get("spec") or {}).get("selector") or {}
+    revision = selector.get(names.LABEL_REVISION)
+    return revision if isinstance(revision, str) else None
+
+
+def _envelope(config_map: Manifest) -> str | None:
+    """The sealed routing document of a ConfigMap, if it holds one."""
+    envelope = (config_map.get("data") or {}).get(names.ROUTING_FILE)
+    return envelope if isinstance(envelope, str) else None
+
+
 def _routing(config: Manifest, cluster: Cluster) -> Routing | None:
     """The routing document of the ConfigMap; None if it is missing, damaged or not ours."""
-    envelope = desired.routing_in(config)
+    envelope = _envelope(config)
     if envelope is None:
         return None
     try:

@@ -8,10 +8,10 @@ from tidegate.api.meta import ObjectKey
 from tidegate.clients.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES
 from tidegate.clients.sidecars import Target
 from tidegate.controllers.cluster import Cluster
-from tidegate.controllers.model.desired import Sealed, desired, public_name
+from tidegate.controllers.model.desired import Sealed, desired
 from tidegate.controllers.model.observe import observe
 from tidegate.controllers.model.plan import Plan, plan
-from tidegate.controllers.model.state import Observed
+from tidegate.controllers.model.state import Observed, public_name
 from tidegate.controllers.model.status import status
 from tidegate.evidence.windows import SLOT_SECONDS, slot_of
 from tidegate.traffic.signing import public_pem, seal

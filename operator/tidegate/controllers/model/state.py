@@ -59,6 +59,16 @@ def revision_name(model: str, digest: str, format_: str) -> str:
     return child_name(model, short_hash(json.dumps([digest, format_])))
 
 
+def public_name(model: str) -> str:
+    """The name of the Service that clients call."""
+    return model
+
+
+def routing_name(model: str) -> str:
+    """The name of the ConfigMap that holds the routing document."""
+    return names.child_name(model, "routing")
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A ready pod of a revision."""
