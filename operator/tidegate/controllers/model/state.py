@@ -66,7 +66,7 @@ def public_name(model: str) -> str:
 
 def routing_name(model: str) -> str:
     """The name of the ConfigMap that holds the routing document."""
-    return names.child_name(model, "routing")
+    return child_name(model, "routing")
 
 
 @dataclass(frozen=True, slots=True)
