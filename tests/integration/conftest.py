@@ -1,0 +1,71 @@
+"""What tests on a real API server share: where it is, and Tidegate's CRDs on it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.integration.apiserver import ApiServer, Manifest, wait_until
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = str(ROOT / "hack/cluster/cluster")
+LOCAL = "test"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """A real API server: the one of KUBECONFIG, else a local control plane, which stays up."""
+    given = os.environ.get("KUBECONFIG")
+    if given:
+        return Path(given)
+    subprocess.run([CLUSTER, "up", "--name", LOCAL, "--control-plane-only"], check=True)
+    found = subprocess.run(
+        [CLUSTER, "kubeconfig", "--name", LOCAL], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return Path(found.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def apiserver(kubeconfig: Path) -> ApiServer:
+    """A client of it, as its administrator."""
+    return ApiServer(kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def crds(apiserver: ApiServer) -> dict[str, Manifest]:
+    """Tidegate's CRDs by kind, established on the API server."""
+    manifests = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").iterdir())]
+    for manifest in manifests:
+        answer = apiserver.apply(manifest)
+        assert answer.accepted, answer.refusals
+    for manifest in manifests:
+        wait_until(partial(_serves, apiserver, manifest), manifest["metadata"]["name"])
+    return {manifest["spec"]["names"]["kind"]: manifest for manifest in manifests}
+
+
+def _serves(apiserver: ApiServer, crd: Manifest) -> bool:
+    """Whether the server uses this very schema: it publishes one after it has begun to."""
+    version = crd["spec"]["versions"][0]
+    kind, group = crd["spec"]["names"]["kind"], crd["spec"]["group"]
+    answer = apiserver.get(f"/openapi/v3/apis/{group}/{version['name']}")
+    reverse = ".".join(reversed(group.split(".")))
+    published = answer.body.get("components", {}).get("schemas", {})
+    schema = published.get(f"{reverse}.{version['name']}.{kind}", {})
+    wanted = version["schema"]["openAPIV3Schema"]
+    return all(
+        schema.get("properties", {}).get(part) == wanted["properties"][part]
+        for part in ("spec", "status")
+    )
+
+
+@pytest.fixture
+def namespace(apiserver: ApiServer) -> Iterator[str]:
+    """A namespace of the test's own."""
+    metadata = {"generateName": "test-"}
+    made = apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    assert made.accepted, made.refusals
+    yield made.body["metadata"]["name"]
+    apiserver.delete(made.body | {"apiVersion": "v1", "kind": "Namespace"})

@@ -1,0 +1,223 @@
+"""For each CEL rule an object that keeps it and one that breaks it, told apart by its message."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.integration.apiserver import Manifest
+from tests.integration.crds.samples import ABSENT, SAMPLES, edited, inside
+
+Edits = dict[str, Any]
+
+
+def rules_of(crd: Manifest) -> Iterator[str]:
+    """The messages of all rules of a CRD."""
+    for path, value in inside(crd["spec"]):
+        if path[-1] == "x-kubernetes-validations":
+            yield from (rule["message"] for rule in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Edits of a sample that keep a rule, and that break it."""
+
+    sample: str
+    refused: Edits
+    accepted: Edits = field(default_factory=dict)
+    is_update: bool = False
+    """The rule compares with what was there before: the sample itself."""
+
+    def manifest(self, edits: Edits, namespace: str) -> Manifest:
+        return edited(SAMPLES[self.sample], {"metadata.namespace": namespace} | edits)
+
+
+DIGEST = f"sha256:{'0' * 64}"
+LABEL = "metadata.name must have at most 63 characters: it becomes the value of a label"
+STEPS = "spec.delivery.strategy.canary.steps"
+METRICS = "spec.delivery.analysis.metrics"
+ERRORS, LATENCY, PREDICTIONS, ACCURACY = (f"{METRICS}.{n}" for n in range(4))
+CHECKS = "spec.data.validation.rules"
+ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range(6))
+SIGNALS = "spec.signals"
+INPUTS, SCORES, PERFORMANCE = (f"{SIGNALS}.{n}" for n in range(3))
+
+MODEL = {
+    "metadata.name becomes a Service's: at most 63 of a-z, 0-9 and -, the first a letter": Pair(
+        "model-minimal", {"metadata.name": "churn.v2"}, {"metadata.name": "c" * 63}
+    ),
+    "artifact takes exactly one of uri and fromTraining": Pair(
+        "model-minimal", {"spec.artifact.fromTraining": {}}
+    ),
+    "artifact.digest goes with artifact.uri: pin what is served by its digest": Pair(
+        "model-minimal", {"spec.artifact.digest": ABSENT}
+    ),
+    "artifact.format Joblib runs code when it is loaded: set artifact.allowUnsafe to accept it": Pair(
+        "model-immediate", {"spec.artifact.allowUnsafe": False}
+    ),
+    "a step has exactly one of setWeight, pause and analysis": Pair(
+        "model-full", {f"{STEPS}.1.setWeight": 7}, {f"{STEPS}.1": {"setWeight": 7}}
+    ),
+    "canary.steps must begin with setWeight": Pair(
+        "model-full", {f"{STEPS}.0": {"analysis": {}}}, {STEPS: [{"setWeight": 100}]}
+    ),
+    "canary.steps[].setWeight must rise from step to step": Pair(
+        "model-full", {f"{STEPS}.2.setWeight": 5}, {f"{STEPS}.2.setWeight": 6}
+    ),
+    "strategy takes one of canary and immediate": Pair(
+        "model-full",
+        {"spec.delivery.strategy.immediate": {}},
+        {"spec.delivery.strategy": {"immediate": {}}},
+    ),
+    "ErrorRate takes exactly one of maxAbsoluteIncrease and maxRelativeIncrease": Pair(
+        "model-full", {f"{ERRORS}.maxRelativeIncrease": "0.1"}
+    ),
+    "LatencyQuantile takes quantile and maxRelativeIncrease": Pair(
+        "model-full", {f"{LATENCY}.quantile": ABSENT}
+    ),
+    "PredictionShift takes maxDistance": Pair("model-full", {f"{PREDICTIONS}.maxDistance": ABSENT}),
+    "LabelledAccuracy takes maxAbsoluteDrop": Pair(
+        "model-full", {f"{ACCURACY}.maxAbsoluteDrop": ABSENT}
+    ),
+    "a metric takes only the tolerance of its source: remove the other fields": Pair(
+        "model-full", {f"{ACCURACY}.maxDistance": "0.1"}
+    ),
+    "a tolerance must be larger than 0: no number of samples proves that nothing changed": Pair(
+        "model-full",
+        {f"{ACCURACY}.maxAbsoluteDrop": "0.0"},
+        {f"{ACCURACY}.maxAbsoluteDrop": "0.001"},
+    ),
+    "quantile must be between 0.5 and 0.999": Pair(
+        "model-full", {f"{LATENCY}.quantile": "0.9999"}, {f"{LATENCY}.quantile": "0.5"}
+    ),
+    "LatencyQuantile's maxRelativeIncrease must be at least 0.1: below that, a slower node "
+    "would roll back good models": Pair(
+        "model-full",
+        {f"{LATENCY}.maxRelativeIncrease": "0.09"},
+        {f"{LATENCY}.maxRelativeIncrease": "0.1"},
+    ),
+    "alpha must be in (0, 0.2]": Pair(
+        "model-full",
+        {"spec.delivery.analysis.alpha": "0"},
+        {"spec.delivery.analysis.alpha": "0.2"},
+    ),
+    "beta must be in (0, 0.2]": Pair(
+        "model-full",
+        {"spec.delivery.analysis.beta": "0.21"},
+        {"spec.delivery.analysis.beta": "0.2"},
+    ),
+}
+
+TRAINING_JOB = {
+    LABEL: Pair("trainingjob-minimal", {"metadata.name": "j" * 64}, {"metadata.name": "j" * 63}),
+    "spec can't be changed, but for ttlAfterFinished: create a new TrainingJob": Pair(
+        "trainingjob-full",
+        {"spec.trainer.sklearn.parameters.max_depth": 7},
+        {"spec.ttlAfterFinished": "1d"},
+        is_update=True,
+    ),
+    "column is required by this check: name the column that it looks at": Pair(
+        "trainingjob-full", {f"{UNIQUE}.column": ABSENT}
+    ),
+    "values is required by AllowedValues: list the values that may occur": Pair(
+        "trainingjob-full", {f"{ALLOWED}.values": ABSENT}
+    ),
+    'max is required by MissingRate: the largest share of missing values, such as "0.02"': Pair(
+        "trainingjob-full", {f"{MISSING}.max": ABSENT}
+    ),
+    "min or max is required by RowCount and Range": Pair(
+        "trainingjob-full", {f"{ROWS}.min": ABSENT}, {f"{RANGE}.min": ABSENT}
+    ),
+    "min is required by LabelBalance: the smallest share of the rarest label": Pair(
+        "trainingjob-full", {f"{BALANCE}.min": ABSENT}
+    ),
+    "holdout.fraction must be between 0 and 1": Pair(
+        "trainingjob-full",
+        {"spec.data.holdout.fraction": "1.0"},
+        {"spec.data.holdout.fraction": "0.5"},
+    ),
+    "inputs must have one named train: the table that the model learns from": Pair(
+        "trainingjob-minimal", {"spec.data.inputs.0.name": "test"}
+    ),
+    "inputs are named train or test; other names have no meaning": Pair(
+        "trainingjob-full", {"spec.data.inputs.1.name": "holdout"}
+    ),
+    "inputs[].uri must end in .csv or .parquet": Pair(
+        "trainingjob-full", {"spec.data.inputs.0.uri": "s3://features/churn/train.json"}
+    ),
+    "a gate's metric needs min or max": Pair(
+        "trainingjob-full", {"spec.gates.0.metrics.0.min": ABSENT}
+    ),
+    "output.uri must end in /": Pair(
+        "trainingjob-minimal", {"spec.output.uri": "s3://models/churn"}
+    ),
+}
+
+DRIFT_POLICY = {
+    LABEL: Pair("driftpolicy-minimal", {"metadata.name": "p" * 64}, {"metadata.name": "p" * 63}),
+    "breach is required by DataDrift and PredictionDrift: the distance that is drift": Pair(
+        "driftpolicy-full", {f"{SCORES}.breach": ABSENT}
+    ),
+    "Performance needs min or maxRelativeDrop": Pair(
+        "driftpolicy-full",
+        {f"{PERFORMANCE}.min": ABSENT, f"{PERFORMANCE}.maxRelativeDrop": ABSENT},
+        {f"{PERFORMANCE}.min": ABSENT},
+    ),
+    "warn, breach and share belong to DataDrift and PredictionDrift": Pair(
+        "driftpolicy-full", {f"{PERFORMANCE}.warn": "0.1"}
+    ),
+    "min, maxRelativeDrop and minLabelled belong to Performance": Pair(
+        "driftpolicy-full", {f"{INPUTS}.min": "0.8"}
+    ),
+    "features and share belong to DataDrift": Pair("driftpolicy-full", {f"{SCORES}.share": "0.2"}),
+    "warn must not be larger than breach": Pair(
+        "driftpolicy-full", {f"{INPUTS}.warn": "0.26"}, {f"{INPUTS}.warn": "0.25"}
+    ),
+    "breach must be larger than 0: no two samples are quite alike": Pair(
+        "driftpolicy-minimal", {f"{INPUTS}.breach": "0"}, {f"{INPUTS}.breach": "0.01"}
+    ),
+    "share must be larger than 0 and at most 1": Pair(
+        "driftpolicy-full", {f"{INPUTS}.share": "1.1"}, {f"{INPUTS}.share": "1"}
+    ),
+    "sustain.breaches must not be larger than sustain.of": Pair(
+        "driftpolicy-full", {"spec.sustain.breaches": 4}, {"spec.sustain.breaches": 3}
+    ),
+    "retrain is required by an action that retrains: set its cooldown and maxPerWeek": Pair(
+        "driftpolicy-full", {"spec.retrain": ABSENT}
+    ),
+    "actions[].when.signals must name signals of this policy": Pair(
+        "driftpolicy-full", {"spec.actions.0.when.signals": ["accurracy"]}
+    ),
+}
+
+TEMPLATE = "spec.training.template.spec"
+
+
+def in_a_template(pair: Pair) -> Pair:
+    """The same edits of a training template, which keeps the same rules inside a Model."""
+    whole = {TEMPLATE: _template(pair.sample)}
+    return Pair(
+        "model-full",
+        refused=whole | _moved(pair.refused),
+        accepted=whole | _moved(pair.accepted),
+    )
+
+
+def _template(sample: str) -> Manifest:
+    spec: Manifest = SAMPLES[sample]["spec"]
+    return {name: value for name, value in spec.items() if name != "modelRef"}
+
+
+def _moved(edits: Edits) -> Edits:
+    return {TEMPLATE + path.removeprefix("spec"): value for path, value in edits.items()}
+
+
+IN_A_TEMPLATE = {
+    message: in_a_template(pair)
+    for message, pair in TRAINING_JOB.items()
+    if message != LABEL and not pair.is_update
+}
+PAIRS = {
+    "Model": MODEL | IN_A_TEMPLATE,
+    "TrainingJob": TRAINING_JOB,
+    "DriftPolicy": DRIFT_POLICY,
+}
