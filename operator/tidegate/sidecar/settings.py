@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from tidegate.api import names
 
+# What the proxy tells the monitor that it starts: an inherited descriptor, a path to listen on.
+ENV_CHANNEL, ENV_SOCKET = "TIDEGATE_MONITOR_CHANNEL", "TIDEGATE_MONITOR_SOCKET"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

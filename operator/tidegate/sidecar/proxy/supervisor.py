@@ -11,13 +11,12 @@ from collections.abc import Callable
 from tidegate.evidence.windows import slot_of
 from tidegate.sidecar.proxy.channel import Channel
 from tidegate.sidecar.records import Kind, Record
+from tidegate.sidecar.settings import ENV_CHANNEL, ENV_SOCKET
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 HEALTHY_SECONDS = 30.0  # a monitor that lived this long is started again at once
 STOP_SECONDS = 3.0
-
-ENV_CHANNEL, ENV_SOCKET = "TIDEGATE_MONITOR_CHANNEL", "TIDEGATE_MONITOR_SOCKET"
 
 logger = logging.getLogger(__name__)
 

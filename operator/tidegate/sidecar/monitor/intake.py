@@ -1,0 +1,177 @@
+"""Takes the proxy's records: decodes them, counts them, and remembers their predictions."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+
+from tidegate.evidence.encode import prediction_keys
+from tidegate.evidence.ids import InferenceId, genuine
+from tidegate.evidence.latency import latency_bin
+from tidegate.evidence.profile import Profile
+from tidegate.evidence.windows import BlockKey, Report, slot_of
+from tidegate.sidecar.monitor.answers import OTHER, Answers, Edges, Outcome, closed_through
+from tidegate.sidecar.monitor.book import Book
+from tidegate.sidecar.monitor.payloads import UnparsedError, decode
+from tidegate.sidecar.monitor.totals import Totals
+from tidegate.sidecar.records import Kind, Record
+from tidegate.traffic.routing import Member, Routing
+
+DEFAULT_HORIZON_SECONDS = 86400
+_REJECTED = frozenset({400, 422})
+
+
+class Intake:
+    """The state of the monitor; everything happens in its event loop, one record at a time."""
+
+    def __init__(
+        self, member: str, revision: str, profile: Profile | None, clock: Callable[[], float]
+    ) -> None:
+        self.member = member
+        self.revision = revision
+        self.profile = profile
+        self.routing: Routing | None = None
+        self.totals = Totals()
+        self.book = Book(profile, slot_of(clock()))
+        self.answers = Answers(_known_keys(profile))
+        self.refused: Counter[str] = Counter()
+        self._names = tuple(f.name for f in profile.features) if profile else ()
+        self._secret = b""
+        self._clock = clock
+
+    def take(self, record: Record) -> None:
+        """Count one record."""
+        match record.kind:
+            case Kind.HELLO:
+                hello = json.loads(record.request)
+                self._secret = bytes.fromhex(hello["secret"])
+                self.book = Book(self.profile, hello["firstSlot"])
+            case Kind.ROUTING:
+                self.routing = Routing.from_json(record.request.decode())
+            case Kind.TALLY:
+                self._take_tally(record)
+            case Kind.ANSWERED | Kind.UNREACHABLE | Kind.TIMEOUT:
+                self._take_request(record)
+
+    @property
+    def generation(self) -> int:
+        return self.routing.generation if self.routing else 0
+
+    @property
+    def horizon(self) -> float:
+        return self.routing.feedback_horizon_seconds if self.routing else DEFAULT_HORIZON_SECONDS
+
+    def _take_request(self, record: Record) -> None:
+        slot = slot_of(record.arrival)
+        key = self.book.key(slot, record.generation, record.revision, self.generation)
+        block = self.book.block(key)
+        block.requests += 1
+        error = error_class(record.kind, record.status)
+        if error:
+            block.errors[error] += 1
+        if record.kind is Kind.ANSWERED:
+            index = latency_bin(record.latency)
+            block.latency[index] += 1
+            self.totals.latency[record.revision][index] += 1
+        self.totals.requests[record.revision, _code(record.kind, record.status)] += 1
+        if record.kind is Kind.ANSWERED and 200 <= record.status < 300:
+            self._take_rows(record, key)
+
+    def _take_rows(self, record: Record, key: BlockKey) -> None:
+        try:
+            columns, predicted = decode(record, self._names)
+        except UnparsedError as error:
+            self.book.block(key).unparsed[error.reason] += 1
+            self.totals.unparsed[error.reason] += 1
+            return
+        edges = self._edges()
+        keys = prediction_keys(predicted, edges)
+        codes = [self.answers.vocabulary.code(k) for k in keys]
+        named = [k if code >= 0 else OTHER for k, code in zip(keys, codes, strict=True)]
+        self.book.add_rows(key, columns, named)
+        self.totals.rows += len(keys)
+        self.answers.put(record.sequence, key, codes, edges)
+
+    def _edges(self) -> Edges:
+        """Of numeric predictions: those that both arms are told to use, else the profile's."""
+        if self.profile is not None and self.profile.predictions.kind == "category":
+            return None
+        if self.routing and self.routing.prediction_edges:
+            return self.routing.prediction_edges
+        return self.profile.predictions.edges if self.profile else None
+
+    def _take_tally(self, record: Record) -> None:
+        tally = json.loads(record.request)
+        slot, generation, revision, kind, status = tally["key"]
+        key = self.book.key(slot, generation, revision, self.generation)
+        block = self.book.block(key)
+        block.requests += tally["requests"]
+        block.dropped += tally["dropped"]
+        error = error_class(kind, status)
+        if error:
+            block.errors[error] += tally["requests"]
+        for index, count in tally["latency"].items():
+            block.latency[int(index)] += count
+            self.totals.latency[revision][int(index)] += count
+        self.totals.requests[revision, _code(kind, status)] += tally["requests"]
+        self.totals.dropped += tally["dropped"]
+
+    def label(self, id_: InferenceId, labels: list[object]) -> Outcome:
+        """Count the labels of one answer of this pod."""
+        if genuine(id_, self._secret):
+            outcome = self.answers.label(id_.sequence, labels, self._clock(), self.horizon)
+        else:
+            outcome = Outcome.FORGED
+        self.note(outcome)
+        return outcome
+
+    def note(self, outcome: Outcome) -> None:
+        """Count what became of a label."""
+        self.totals.feedback[outcome] += 1
+        if outcome is not Outcome.ACCEPTED:
+            self.refused[outcome] += 1
+
+    def owner(self, member: str) -> Member | None:
+        """The pod that gave out an id, by the operator's list and never by the id's word."""
+        members = self.routing.members if self.routing else ()
+        return next((m for m in members if m.uid == member), None)
+
+    def tick(self) -> None:
+        """Close what is over and forget what is too old."""
+        now = self._clock()
+        self.book.advance(now)
+        self.answers.forget(now, self.horizon)
+
+    def report(self, after: int, labels_after: int) -> Report:
+        """The closed windows behind `after` and all labels, open ones too, behind the other."""
+        self.tick()
+        labels = self.answers.labels
+        return Report(
+            member=self.member,
+            revision=self.revision,
+            generation=self.generation,
+            first_slot=self.book.first_slot,
+            closed_through=self.book.closed_through,
+            labels_closed_through=closed_through(self._clock(), self.horizon),
+            windows=self.book.closed(after),
+            labels={key: n for key, n in labels.items() if key.slot > labels_after},
+            refused=dict(self.refused),
+        )
+
+
+def error_class(kind: int, status: int) -> str | None:
+    """The class of a failed request, None for one that did not fail."""
+    if kind == Kind.UNREACHABLE:
+        return "unreachable"
+    if kind == Kind.TIMEOUT:
+        return "timeout"
+    if status >= 500:
+        return "5xx"
+    return "rejected" if status in _REJECTED else None
+
+
+def _code(kind: int, status: int) -> str:
+    return str(status) if kind == Kind.ANSWERED else Kind(kind).name.lower()
+
+
+def _known_keys(profile: Profile | None) -> tuple[str, ...]:
+    return profile.predictions.levels if profile else ()

@@ -1,0 +1,175 @@
+"""The sidecar's Prometheus metrics, made from the monitor's numbers when they are asked for."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from tidegate.evidence.encode import MISSING, SPECIAL_BINS
+from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING, bin_upper_seconds
+from tidegate.sidecar.monitor.intake import Intake
+
+FEATURES_SHOWN = 50  # a series for each feature of a wide model would be a burden
+SHARE_FLOOR = 1e-4  # an empty bin would make the index infinite
+FIRST_BUCKET = 3 * BINS_PER_DOUBLING  # 0.8 ms; one bucket to each doubling from there on
+
+
+class SidecarMetrics(Collector):
+    """Reads the monitor's state at each scrape; nothing is counted twice to be shown."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        self._intake.tick()
+        yield from self._traffic()
+        yield from self._counters()
+        yield from self._routing()
+        yield from self._drift()
+
+    def _traffic(self) -> Iterator[Metric]:
+        totals = self._intake.totals
+        requests = CounterMetricFamily(
+            "tidegate_requests",
+            "Predictions by the revision that answered or should have.",
+            labels=["revision", "track", "code"],
+        )
+        for (revision, code), count in totals.requests.items():
+            requests.add_metric([revision, self._track(revision), code], count)
+        yield requests
+        duration = HistogramMetricFamily(
+            "tidegate_request_duration_seconds",
+            "Time from the first byte to the model until the head of its answer.",
+            labels=["revision"],
+        )
+        for revision, bins in totals.latency.items():
+            duration.add_metric([revision], *_histogram(bins))
+        yield duration
+
+    def _counters(self) -> Iterator[Metric]:
+        totals = self._intake.totals
+        yield _labelled(
+            "tidegate_unparsed", "Payloads that could not be counted.", "reason", totals.unparsed
+        )
+        yield _labelled(
+            "tidegate_dropped",
+            "Copies given up because the monitor was behind.",
+            "queue",
+            {"capture": totals.dropped},
+        )
+        yield _labelled(
+            "tidegate_feedback", "Labels by what became of them.", "result", totals.feedback
+        )
+        yield CounterMetricFamily("tidegate_rows", "Rows decoded.", value=totals.rows)
+        yield CounterMetricFamily(
+            "tidegate_windows_closed",
+            "Windows that were closed.",
+            value=self._intake.book.windows_closed,
+        )
+
+    def _routing(self) -> Iterator[Metric]:
+        routing = self._intake.routing
+        yield GaugeMetricFamily(
+            "tidegate_routing_generation",
+            "Generation of the routing document in force.",
+            value=self._intake.generation,
+        )
+        weight = GaugeMetricFamily(
+            "tidegate_weight", "Percent of the requests by revision.", labels=["revision"]
+        )
+        if routing is not None:
+            candidate = routing.candidate
+            share = candidate.weight if candidate else 0
+            weight.add_metric([routing.stable], 100 - share)
+            if candidate:
+                weight.add_metric([candidate.revision], share)
+        yield weight
+
+    def _drift(self) -> Iterator[Metric]:
+        drift = GaugeMetricFamily(
+            "tidegate_feature_drift",
+            "Distance of the last hour from the reference, the largest ones.",
+            labels=["feature", "method"],
+        )
+        missing = GaugeMetricFamily(
+            "tidegate_missing_ratio", "Share of rows without the feature.", labels=["feature"]
+        )
+        for name, distance, absent in self._features():
+            drift.add_metric([name, "psi"], distance)
+            missing.add_metric([name], absent)
+        yield drift
+        yield missing
+        predictions = GaugeMetricFamily(
+            "tidegate_prediction_drift",
+            "Distance of the last hour's predictions from the reference (psi).",
+        )
+        shift = self._prediction_drift()
+        if shift is not None:
+            predictions.add_metric([], shift)
+        yield predictions
+
+    def _features(self) -> list[tuple[str, float, float]]:
+        profile = self._intake.profile
+        if profile is None:
+            return []
+        totals = self._intake.book.feature_totals(self._intake.revision)
+        shown = []
+        for feature, share, counts in zip(profile.features, profile.shares(), totals, strict=True):
+            rows = int(counts.sum())
+            if rows:
+                absent = counts[len(counts) - SPECIAL_BINS + MISSING] / rows
+                shown.append((feature.name, psi(counts / rows, share), float(absent)))
+        return sorted(shown, key=lambda row: -row[1])[:FEATURES_SHOWN]
+
+    def _prediction_drift(self) -> float | None:
+        profile, routing = self._intake.profile, self._intake.routing
+        if profile is None:
+            return None
+        reference = profile.predictions
+        foreign = bool(routing and routing.prediction_edges not in ((), reference.edges))
+        current = self._intake.book.prediction_totals(self._intake.revision)
+        if not current or not reference.counts or (reference.kind == "number" and foreign):
+            return None
+        keys = sorted({*current, *reference.counts})
+        p = np.array([current.get(k, 0) for k in keys], dtype=np.float64)
+        q = np.array([reference.counts.get(k, 0) for k in keys], dtype=np.float64)
+        return psi(p / p.sum(), q / q.sum())
+
+    def _track(self, revision: str) -> str:
+        routing = self._intake.routing
+        if routing is not None and routing.candidate and revision == routing.candidate.revision:
+            return "candidate"
+        return "stable" if routing is None or revision == routing.stable else "previous"
+
+
+def psi(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
+    """Population stability index in nats; the operator's is in `statistics`, which needs scipy."""
+    a, b = np.maximum(p, SHARE_FLOOR), np.maximum(q, SHARE_FLOOR)
+    return float(((a - b) * np.log(a / b)).sum())
+
+
+def _labelled(name: str, text: str, label: str, counts: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([str(value)], count)
+    return family
+
+
+def _histogram(bins: Mapping[int, int]) -> tuple[list[tuple[str, float]], float]:
+    """Cumulative buckets, and the sum as the bins' upper bounds tell it (at most 9 % too high)."""
+    buckets: list[tuple[str, float]] = []
+    for last in range(FIRST_BUCKET - 1, BINS - 1, BINS_PER_DOUBLING):
+        count = sum(n for index, n in bins.items() if index <= last)
+        buckets.append((f"{bin_upper_seconds(last):.6g}", count))
+    buckets.append(("+Inf", sum(bins.values())))
+    return buckets, sum(bin_upper_seconds(index) * n for index, n in bins.items())

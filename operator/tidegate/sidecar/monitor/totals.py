@@ -1,0 +1,17 @@
+"""Counters since the monitor started, for Prometheus."""
+
+from collections import Counter, defaultdict
+
+
+class Totals:
+    """Plain numbers that only grow; `metrics` gives them their names."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """By revision and status code."""
+        self.latency: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        """By revision and latency bin."""
+        self.unparsed: Counter[str] = Counter()
+        self.feedback: Counter[str] = Counter()
+        self.rows = 0
+        self.dropped = 0
