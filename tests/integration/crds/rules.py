@@ -51,7 +51,8 @@ MODEL = {
     "artifact.digest goes with artifact.uri: pin what is served by its digest": Pair(
         "model-minimal", {"spec.artifact.digest": ABSENT}
     ),
-    "artifact.format Joblib runs code when it is loaded: set artifact.allowUnsafe to accept it": Pair(
+    "artifact.format Joblib runs code when it is loaded: "
+    "set artifact.allowUnsafe to accept it": Pair(
         "model-immediate", {"spec.artifact.allowUnsafe": False}
     ),
     "a step has exactly one of setWeight, pause and analysis": Pair(
