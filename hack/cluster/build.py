@@ -7,7 +7,6 @@ from pathlib import Path
 from hack.cluster import images, wheels
 from hack.cluster.binaries import ensure_built
 from hack.cluster.console import progress, say
-from hack.cluster.errors import ClusterError
 from hack.cluster.shell import run
 
 SUITE = "bookworm"
@@ -31,7 +30,7 @@ def reference(target: str) -> str:
 
 def ensure_base(cache: Path) -> None:
     """A small Debian with Python, made once by debootstrap."""
-    if _exists(cache, BASE_IMAGE):
+    if images.image_id(cache, BASE_IMAGE):
         return
     root = images.directory(cache) / "base" / "rootfs"
     shutil.rmtree(root, ignore_errors=True)
@@ -47,14 +46,6 @@ def ensure_base(cache: Path) -> None:
         (root.parent / "Dockerfile").write_text("FROM scratch\nCOPY rootfs /\n")
         images.buildah(cache, "build", "--tag", BASE_IMAGE, str(root.parent))
     shutil.rmtree(root)
-
-
-def _exists(cache: Path, name: str) -> bool:
-    try:
-        images.buildah(cache, "inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
-    except ClusterError:
-        return False
-    return True
 
 
 def build(cache: Path, target: str, base: str | None = None) -> None:

@@ -1,12 +1,8 @@
 """Container images by buildah, and their way into the node's containerd."""
 
-import hashlib
-import io
 import json
 import os
-import subprocess
-import tarfile
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 from hack.cluster import containers
@@ -65,59 +61,28 @@ def load(cache: Path, name: str) -> None:
 
 
 def _load_built(cache: Path, reference: str) -> None:
-    """Only the layers that the node does not have yet are copied."""
-    layout = directory(cache) / "layout" / hashlib.sha256(reference.encode()).hexdigest()[:12]
-    layout.parent.mkdir(parents=True, exist_ok=True)
-    # Uncompressed layers keep their digest from build to build: what is there is not written again.
-    buildah(cache, "push", "--disable-compression", reference, f"oci:{layout}:latest")
-    index = json.loads((layout / "index.json").read_text())
-    index["manifests"][0]["annotations"] = {"io.containerd.image.name": reference}
-    present = set(containers.ctr("content", "list", "--quiet").split())
-    wanted = list(_digests(layout, index["manifests"][0]["digest"]))
-    _prune(layout, set(wanted))
-    _import(layout, index, [digest for digest in wanted if digest not in present])
+    if _on_node(reference, image_id(cache, reference)):
+        return
+    with tempfile.TemporaryDirectory(dir=directory(cache)) as directory_name:
+        archive = f"{directory_name}/image.tar"
+        buildah(cache, "push", reference, f"oci-archive:{archive}:{reference}")
+        containers.ctr("images", "import", archive)
 
 
-def _blob(layout: Path, digest: str) -> Path:
-    return layout / "blobs" / digest.replace(":", "/")
+def image_id(cache: Path, reference: str) -> str | None:
+    """The digest of an image's configuration, or None if it was not built yet."""
+    try:
+        inspected = buildah(cache, "inspect", "--type", "image", reference)
+    except ClusterError:
+        return None
+    return str(json.loads(inspected)["FromImageID"])
 
 
-def _digests(layout: Path, manifest: str) -> Iterator[str]:
-    yield manifest
-    content = json.loads(_blob(layout, manifest).read_text())
-    yield content["config"]["digest"]
-    yield from (layer["digest"] for layer in content["layers"])
-
-
-def _prune(layout: Path, wanted: set[str]) -> None:
-    for blob in (layout / "blobs/sha256").iterdir():
-        if f"sha256:{blob.name}" not in wanted:
-            blob.unlink()
-
-
-def _import(layout: Path, index: dict[str, object], digests: list[str]) -> None:
-    """Stream an OCI archive that leaves out the blobs which containerd has."""
-    command = ["ctr", "--address", str(containers.SOCKET), "--namespace",
-               containers.KUBERNETES_NAMESPACE, "images", "import", "-"]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE) as ctr:  # fmt: skip
-        assert ctr.stdin is not None
-        assert ctr.stderr is not None
-        try:
-            with tarfile.open(fileobj=ctr.stdin, mode="w|") as archive:
-                for digest in digests:
-                    archive.add(_blob(layout, digest), f"blobs/{digest.replace(':', '/')}")
-                _add(archive, "index.json", json.dumps(index))
-                _add(archive, "oci-layout", (layout / "oci-layout").read_text())
-            ctr.stdin.close()
-        except BrokenPipeError:
-            pass  # ctr has given up; its message says why
-        message = ctr.stderr.read().decode().strip()
-    if ctr.returncode:
-        raise ClusterError(f"containerd refuses the image: {message}")
-
-
-def _add(archive: tarfile.TarFile, name: str, text: str) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(text.encode())
-    archive.addfile(entry, io.BytesIO(text.encode()))
+def _on_node(reference: str, identity: str | None) -> bool:
+    """Compare the configuration that containerd has under this name with the built one."""
+    rows = [line.split() for line in containers.ctr("images", "list").splitlines()[1:]]
+    manifest = next((row[2] for row in rows if row[0] == reference), None)
+    if manifest is None:
+        return False
+    content = json.loads(containers.ctr("content", "get", manifest))
+    return bool(content["config"]["digest"] == f"sha256:{identity}")
