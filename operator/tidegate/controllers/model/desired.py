@@ -2,22 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tidegate.api import names
 from tidegate.api.meta import Resources
 from tidegate.api.v1alpha1.model import Model
+from tidegate.controllers.manifests import RESTRICTED, RESTRICTED_POD, Manifest, child
 from tidegate.controllers.model.plan import Plan
 from tidegate.controllers.model.state import Revision, public_name, routing_name
 
-Manifest = dict[str, Any]
-
-# What a pod of ours may do: the restricted Pod Security Standard, and no more than that.
-RESTRICTED: Manifest = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-}
 SIDECAR_RESOURCES: Manifest = {
     "requests": {"cpu": "50m", "memory": "96Mi"},
     "limits": {"memory": "256Mi"},
@@ -61,24 +53,9 @@ def _labels(model: Model, revision: Revision | None = None) -> dict[str, str]:
 def _object(
     model: Model, api_version: str, kind: str, name: str, labels: dict[str, str]
 ) -> Manifest:
-    owner = {
-        "apiVersion": names.API_VERSION,
-        "kind": names.MODEL,
-        "name": model.metadata.name,
-        "uid": model.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": {
-            "name": name,
-            "namespace": model.metadata.namespace,
-            "labels": labels,
-            "ownerReferences": [owner],
-        },
-    }
+    return child(
+        names.MODEL, model.metadata, api_version=api_version, kind=kind, name=name, labels=labels
+    )
 
 
 def _controller_revision(model: Model, revision: Revision) -> Manifest:
@@ -146,16 +123,8 @@ def _pod(model: Model, revision: Revision, pull_policy: str) -> Manifest:
         container["imagePullPolicy"] = pull_policy
         container["securityContext"] = RESTRICTED
     return {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
+        **RESTRICTED_POD,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.POD_UID,
-            "runAsGroup": names.POD_UID,
-            "fsGroup": names.POD_UID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "initContainers": containers,
         "containers": [serve],
         "volumes": [
