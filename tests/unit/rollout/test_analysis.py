@@ -1,0 +1,228 @@
+"""The analysis: windows in, verdicts out, in any grouping and over any number of restarts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
+from tidegate.evidence.latency import latency_bin
+from tidegate.evidence.windows import BlockKey, Counts, Labels
+from tidegate.rollout.analysis import Arms, Evidence, Weighed, start, weigh
+
+ARMS = Arms("m-old", "m-new")
+ANALYSIS = Analysis(
+    metrics=(
+        Metric(
+            name="errors", source="ErrorRate", max_absolute_increase="0.01", on_breach="Rollback"
+        ),
+        Metric(
+            name="latency",
+            source="LatencyQuantile",
+            quantile="0.9",
+            max_relative_increase="0.25",
+            on_breach="Rollback",
+        ),
+        Metric(name="shift", source="PredictionShift", max_distance="0.2", on_breach="Hold"),
+        Metric(
+            name="accuracy",
+            source="LabelledAccuracy",
+            max_absolute_drop="0.05",
+            on_breach="Rollback",
+        ),
+    )
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """How the arms behave: candidate first where two values are given."""
+
+    requests: int = 600
+    share: float = 0.2
+    errors: tuple[float, float] = (0.004, 0.004)
+    slower: float = 1.0
+    positive: tuple[float, float] = (0.4, 0.4)
+    wrong: tuple[float, float] = (0.06, 0.06)
+
+
+def arm(rng: np.random.Generator, n: int, error: float, slower: float, positive: float) -> Counts:
+    failed = int(rng.binomial(n, error))
+    yes = int(rng.binomial(n - failed, positive))
+    seconds = rng.lognormal(np.log(0.02), 0.4, n) * slower
+    latency: dict[str, int] = {}
+    for value in seconds:
+        key = str(latency_bin(float(value)))
+        latency[key] = latency.get(key, 0) + 1
+    return Counts(
+        requests=n,
+        errors={"5xx": failed} if failed else {},
+        latency=latency,
+        rows=n - failed,
+        predictions={"1": yes, "0": n - failed - yes},
+    )
+
+
+def simulate(world: World, slots: int, seed: int, first: int = 1) -> Evidence:
+    rng = np.random.default_rng(seed)
+    windows: dict[BlockKey, Counts] = {}
+    labels: dict[BlockKey, Labels] = {}
+    for slot in range(first, first + slots):
+        n1 = int(rng.binomial(world.requests, world.share))
+        sizes = (n1, world.requests - n1)
+        for i, revision in enumerate((ARMS.candidate, ARMS.stable)):
+            key = BlockKey(slot, 7, revision)
+            slower = world.slower if i == 0 else 1.0
+            windows[key] = arm(rng, sizes[i], world.errors[i], slower, world.positive[i])
+            labels[key] = Labels(sizes[i], int(rng.binomial(sizes[i], world.wrong[i])))
+    return Evidence(windows, labels, first + slots - 1, first + slots - 1)
+
+
+def verdicts(weighed: Weighed) -> dict[str, str]:
+    return {r.name: r.verdict for r in weighed.results}
+
+
+def result(weighed: Weighed, name: str) -> MetricStatus:
+    return next(r for r in weighed.results if r.name == name)
+
+
+def test_a_candidate_like_stable_passes() -> None:
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(World(), 30, seed=1))
+    assert set(verdicts(seen).values()) == {"Pass"}
+    assert result(seen, "errors").samples > 3000
+
+
+@pytest.mark.parametrize(
+    ("world", "culprit"),
+    [
+        (World(errors=(0.04, 0.004)), "errors"),
+        (World(slower=1.6), "latency"),
+        (World(wrong=(0.25, 0.06)), "accuracy"),
+    ],
+)
+def test_a_worse_candidate_fails_by_the_metric_that_is_worse(world: World, culprit: str) -> None:
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(world, 12, seed=2))
+    assert verdicts(seen)[culprit] == "Fail"
+    assert [n for n, v in verdicts(seen).items() if v == "Fail"] == [culprit]
+
+
+def test_the_estimate_is_in_the_users_unit() -> None:
+    seen = weigh(
+        ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(World(wrong=(0.25, 0.06)), 12, seed=3)
+    )
+    accuracy = result(seen, "accuracy")
+    assert accuracy.estimate is not None
+    assert accuracy.lower is not None
+    assert accuracy.upper is not None
+    assert float(accuracy.lower) < float(accuracy.estimate) < float(accuracy.upper) < 0
+    assert float(accuracy.estimate) == pytest.approx(-0.19, abs=0.06)
+
+
+def test_what_both_arms_suffer_is_nobodys_fault() -> None:
+    storm = World(errors=(0.2, 0.2), wrong=(0.4, 0.4))
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(storm, 30, seed=4))
+    assert "Fail" not in verdicts(seen).values()
+
+
+def test_diverging_predictions_fail_without_ending_the_analysis() -> None:
+    seen = weigh(
+        ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(World(positive=(0.9, 0.4)), 20, seed=5)
+    )
+    assert verdicts(seen)["shift"] == "Fail"
+    later = weigh(
+        ANALYSIS, seen.cursor, ARMS, simulate(World(positive=(0.9, 0.4)), 10, seed=6, first=21)
+    )
+    assert result(later, "errors").samples > result(seen, "errors").samples
+
+
+def test_silence_proves_nothing() -> None:
+    empty = Evidence({}, {}, 500, 500)
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, empty)
+    assert set(verdicts(seen).values()) == {"Inconclusive"}
+    assert seen.slot == 500
+
+
+def test_slots_that_are_not_closed_are_not_used() -> None:
+    full = simulate(World(), 10, seed=7)
+    open_ = Evidence(full.windows, full.labels, None, None)
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, open_)
+    assert result(seen, "errors").samples == 0
+
+
+def test_a_breach_is_final_and_stops_the_analysis() -> None:
+    bad = simulate(World(errors=(0.1, 0.004)), 12, seed=8)
+    failed = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, bad)
+    healed = simulate(World(errors=(0.0, 0.004)), 100, seed=9, first=13)
+    later = weigh(ANALYSIS, failed.cursor, ARMS, healed)
+    assert verdicts(later)["errors"] == "Fail"
+    assert result(later, "errors").samples == result(failed, "errors").samples
+
+
+def only(windows: Mapping[BlockKey, Counts], slots: range) -> dict[BlockKey, Counts]:
+    return {k: c for k, c in windows.items() if k.slot in slots}
+
+
+@given(looks=st.lists(st.integers(1, 19), max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_looking_often_or_restarting_changes_nothing(looks: list[int]) -> None:
+    whole = simulate(World(errors=(0.012, 0.004)), 20, seed=10)
+    at_once = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, Evidence(whole.windows, {}, 20, None))
+    cursor = start(ANALYSIS, 0)
+    for through in [*sorted(looks), 20]:
+        # Each look gets everything from the beginning, as after a restart: nothing counts twice.
+        cursor = weigh(ANALYSIS, cursor, ARMS, Evidence(whole.windows, {}, through, None)).cursor
+    assert cursor == at_once.cursor
+
+
+def test_a_cursor_is_small_enough_for_a_status() -> None:
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(World(), 60, seed=11))
+    assert len(seen.cursor) < 12_000
+
+
+def test_200_good_candidates_are_rolled_back_no_more_often_than_alpha() -> None:
+    """A/A canaries in a world of incidents and ramps; each slot is looked at as it is folded.
+
+    alpha is 5 %, so 10 of 200 are expected at the most; the bound on what is really done is lower.
+    """
+    guarded = tuple(m for m in ANALYSIS.metrics or () if m.on_breach == "Rollback")
+    analysis = ANALYSIS.model_copy(update={"alpha": "0.05", "metrics": guarded})
+    rng = np.random.default_rng(2026)
+    rolled_back = 0
+    for _ in range(200):
+        windows: dict[BlockKey, Counts] = {}
+        labels: dict[BlockKey, Labels] = {}
+        level = 0.01
+        for slot in range(1, 31):
+            level = float(np.clip(level * rng.lognormal(0, 0.4), 0.001, 0.3))
+            share = (0.01, 0.05, 0.1, 0.25, 0.5)[slot // 7]
+            wrong = min(level + 0.05, 1.0)
+            world = World(200, share, errors=(level, level), wrong=(wrong, wrong))
+            evidence = simulate_quickly(world, slot, rng)
+            windows |= evidence.windows
+            labels |= evidence.labels
+        seen = weigh(analysis, start(analysis, 0), ARMS, Evidence(windows, labels, 30, 30))
+        rolled_back += "Fail" in {r.verdict for r in seen.results}
+    assert rolled_back <= 10
+
+
+def simulate_quickly(world: World, slot: int, rng: np.random.Generator) -> Evidence:
+    """One slot; latencies drawn as a histogram of a few bins."""
+    windows: dict[BlockKey, Counts] = {}
+    labels: dict[BlockKey, Labels] = {}
+    n1 = int(rng.binomial(world.requests, world.share))
+    for i, (revision, n) in enumerate(((ARMS.candidate, n1), (ARMS.stable, world.requests - n1))):
+        key = BlockKey(slot, 7, revision)
+        failed, yes = int(rng.binomial(n, world.errors[i])), int(rng.binomial(n, 0.4))
+        bins = rng.multinomial(n, (0.1, 0.2, 0.4, 0.2, 0.05, 0.05))
+        windows[key] = Counts(
+            requests=n,
+            errors={"5xx": failed},
+            latency={str(60 + b): int(c) for b, c in enumerate(bins)},
+            rows=n,
+            predictions={"1": yes, "0": n - yes},
+        )
+        labels[key] = Labels(n, int(rng.binomial(n, world.wrong[i])))
+    return Evidence(windows, labels, slot, slot)
