@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp, xlog1py
+from scipy.special import xlog1py
 
 from tidegate.statistics.floats import Floats, pack, unpack
 
@@ -19,6 +19,8 @@ PROJECTIONS = 8  # fixed-point steps to the edge's nearest point; more do not ch
 SMALLEST_RATE = 1e-6  # keeps logarithms finite; far below what any slot can show
 EXCESS = np.exp2(np.arange(-1.0, 10.0))  # alternatives above the tolerance, in tolerances
 SHORTFALL = np.array([0.25, 0.5, 0.75, 1.0])  # alternatives below it; 1 = no difference at all
+LOG_PRIOR_WORSE = np.log(EXCESS**-0.5 / (EXCESS**-0.5).sum())
+LOG_PRIOR_GOOD = np.log(SHORTFALL / SHORTFALL.sum())
 
 
 def log_bet(  # the counts of a slot, the point bet on, the null's edge
@@ -83,10 +85,10 @@ def difference_grid() -> Floats:
 class DifferenceTest:
     """Does the candidate's event rate exceed stable's by more than `tol` (a difference of rates)?
 
-    Formula: `E_worse = sum_g w_g prod_slots bet(p, p + tol * (1 + x_g); edge = tol)` and
-    `E_good = sum_g v_g prod_slots bet(p, p + tol * (1 - s_g); edge = tol)`, where p is stable's
-    rate in earlier slots and `bet` is `exp(log_bet)`. A share `restart` of the prior mass of
-    E_worse starts in later slots, as in `RatioTest`.
+    Formula: `E_worse = sum_g w_g prod_slots bet(p + tol * (1 + x_g), p; edge = tol)` and
+    `E_good = sum_g v_g prod_slots bet(p + tol * (1 - s_g), p; edge = tol)`, where p is stable's
+    rate in earlier slots, `bet` is `exp(log_bet)`, `w_g ~ x_g^(-1/2)`, `v_g ~ s_g`. A share
+    `restart` of the prior mass of E_worse starts in later slots, as in `RatioTest`.
 
     Null of E_worse: in no slot is the difference above `tol`; null of E_good: in no slot is it
     below. The level may wander freely from slot to slot. The first slot only teaches the level.
@@ -153,17 +155,14 @@ class DifferenceTest:
 
     def log_e_worse(self) -> float:
         """Evidence that the difference exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
-        log_prior = -0.5 * np.log(EXCESS)
-        log_prior -= logsumexp(log_prior)
-        terms = [*(log_prior + self._worse + math.log1p(-self.restart)), *(log_prior + self._late)]
+        early = LOG_PRIOR_WORSE + self._worse + math.log1p(-self.restart)
+        started = np.logaddexp.reduce(np.concatenate([early, LOG_PRIOR_WORSE + self._late]))
         waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
-        if waiting > 0:
-            terms.append(math.log(waiting))
-        return float(logsumexp(terms))
+        return float(np.logaddexp(started, math.log(waiting)) if waiting > 0 else started)
 
     def log_e_good(self) -> float:
         """Evidence that the difference is below the tolerance, in nats; pass at `ln(1/beta)`."""
-        return float(logsumexp(self._good, b=SHORTFALL / SHORTFALL.sum()))
+        return float(np.logaddexp.reduce(LOG_PRIOR_GOOD + self._good))
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
         """The differences not yet refuted at level alpha, valid at any time.

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp, ndtri, rel_entr
+from scipy.special import ndtri, rel_entr
 
 from tidegate.statistics.floats import Floats, pack, unpack
 
@@ -20,6 +20,7 @@ TILTS = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)  # in standard deviations
 SURGE, FADE = 0.1, 0.2  # a bin gains ten points of share, or keeps a fifth of it
 SMALLEST_SHARE = 1e-4  # a bin that the reference never filled is rare, not impossible
 ETAS = np.exp2(np.arange(-2.0, 7.0))  # any eta gives a valid bound; nine come close to the best
+SHRINKAGES = (1.0, 0.7, 0.5, 0.3, 0.15)
 ODDS = np.geomspace(1.1, 30.0, 10)  # alternatives of a rate, as multiples of its odds
 
 
@@ -62,9 +63,11 @@ def alternatives(r: Floats, special: int, *, ordered: bool) -> Floats:
 def log_payoff(q: Floats, r: Floats, eps: float) -> Floats:
     """`ln(f / h)` for each bin: what a row in it adds to the evidence for q.
 
-    Formula: `f = (q/r)^lam`, `lam = max(0, 1 - sqrt(eps / KL(q||r)))`, and h an upper bound of
+    Formula: `f = (q/r)^lam`, and h an upper bound of
     `sup {E_p f : KL(p||r) <= eps} <= eta eps + eta ln sum_j r_j exp(f_j / eta)` for any eta > 0,
-    and of course `<= max f`. So `E_p[f/h] <= 1` for every p in the ball.
+    and of course `<= max f`. So `E_p[f/h] <= 1` for every p in the ball, whatever lam is. The best
+    lam for a q near the ball is `1 - sqrt(eps / KL(q||r))`; for a surge of a rare bin it is less,
+    so shrunken ones are tried and the one with the largest gain under q is kept.
     Source: Z. Hu, L. J. Hong, Kullback-Leibler divergence constrained distributionally robust
     optimization (2013) (the dual). Unit: nats.
 
@@ -74,16 +77,27 @@ def log_payoff(q: Floats, r: Floats, eps: float) -> Floats:
     True
     """
     divergence = rel_entr(q, r).sum(-1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        lam = np.maximum(0.0, 1 - np.sqrt(eps / divergence))
-    f = (q / r) ** lam
+    nearby = 1 - np.sqrt(eps / np.maximum(divergence, eps))  # 0 inside the ball
+    best, most = np.zeros(q.shape), np.zeros((*q.shape[:-1], 1))
+    for shrinkage in SHRINKAGES:
+        payoff = _log_robust(np.log(q / r) * nearby * shrinkage, r, eps)
+        gain = (q * payoff).sum(-1, keepdims=True)
+        best, most = np.where(gain > most, payoff, best), np.maximum(gain, most)
+    return np.asarray(best)
+
+
+def _log_robust(log_f: Floats, r: Floats, eps: float) -> Floats:
+    """`ln(f / h)` for given f."""
+    f = np.exp(log_f)
     mean = (r * f).sum(-1, keepdims=True)
     deviation = np.sqrt((r * (f - mean) ** 2).sum(-1, keepdims=True))
     # 1e-12 keeps eta positive where the payoff is flat; there the bound max f = 1 applies.
     eta = ETAS * (deviation + 1e-12) / math.sqrt(2 * eps)
-    dual = eta * (eps + logsumexp(f[..., None, :] / eta[..., :, None], b=r[..., None, :], axis=-1))
-    h = np.minimum(f.max(-1), dual.min(-1))
-    return np.asarray(np.log(f) - np.log(h)[..., None])
+    highest = f.max(-1, keepdims=True)
+    tilted = np.exp((f - highest)[..., None, :] / eta[..., :, None])
+    dual = eta * (eps + np.log((tilted * r[..., None, :]).sum(-1))) + highest
+    h = np.minimum(highest, dual.min(-1, keepdims=True))
+    return np.asarray(log_f - np.log(h))
 
 
 class DriftDetector:
@@ -153,7 +167,9 @@ class DriftDetector:
 
     def log_m(self) -> Floats:
         """Evidence of drift, in nats, one for each stream; compare with `alarm_threshold`."""
-        fixed = logsumexp(self._log_m[..., :-1], axis=-1) - math.log(self._log_m.shape[-1] - 1)
+        fixed = np.logaddexp.reduce(self._log_m[..., :-1], axis=-1) - math.log(
+            self._log_m.shape[-1] - 1
+        )
         return np.asarray(np.logaddexp(fixed, self._log_m[..., -1]) - math.log(2))
 
     def reset(self, where: ArrayLike = True) -> None:  # noqa: FBT002  # a numpy mask, as in `where=`
@@ -240,7 +256,7 @@ class RateDetector:
 
     def log_m(self) -> Floats:
         """Evidence of a risen rate, in nats; compare with `alarm_threshold`."""
-        return np.asarray(logsumexp(self._log_m, axis=-1) - math.log(ODDS.size))
+        return np.asarray(np.logaddexp.reduce(self._log_m, axis=-1) - math.log(ODDS.size))
 
     def reset(self, where: ArrayLike | NDArray[np.bool_] = True) -> None:  # noqa: FBT002  # a mask
         """Start over after an alarm, for the streams of the mask `where`."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from tidegate.statistics.floats import Floats, pack, unpack
 
@@ -62,7 +62,7 @@ def log_moment(psi: ArrayLike, n1: int, n0: int, m: int) -> Floats:
     k = np.arange(max(0, m - n0), min(m, n1) + 1)
     log_tables = _log_choose(n1, k) + _log_choose(n0, m - k) - _log_choose(n1 + n0, np.array([m]))
     log_psi = np.log(np.asarray(psi, dtype=np.float64))
-    return np.asarray(logsumexp(log_tables + np.multiply.outer(log_psi, k), axis=-1))
+    return np.asarray(np.logaddexp.reduce(log_tables + np.multiply.outer(log_psi, k), axis=-1))
 
 
 def _log_choose(n: int, k: Floats | np.ndarray[Any, Any]) -> Floats:
@@ -126,7 +126,7 @@ class RatioTest:
         """Slots with an event in either arm and rows in both; the others hold no evidence."""
         self._ratios = ratio_grid()
         self._steps = np.exp2(np.arange(1, FARTHEST_STEP + 1) / STEPS_PER_OCTAVE)
-        self._log_prior = -np.log(self._steps) - logsumexp(-np.log(self._steps))
+        self._log_prior = -np.log(self._steps) - math.log((1 / self._steps).sum())
         self._plain = np.zeros_like(self._ratios)
         self._worse = np.zeros_like(self._steps)
         self._good = np.zeros_like(self._steps)
@@ -187,16 +187,14 @@ class RatioTest:
 
     def log_e_worse(self) -> float:
         """Evidence that the ratio exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
-        terms = [*(self._log_prior + self._worse + math.log1p(-self.restart))]
-        terms += [*(self._log_prior + self._late)]
+        early = self._log_prior + self._worse + math.log1p(-self.restart)
+        started = np.logaddexp.reduce(np.concatenate([early, self._log_prior + self._late]))
         waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
-        if waiting > 0:
-            terms.append(math.log(waiting))
-        return float(logsumexp(terms))
+        return float(np.logaddexp(started, math.log(waiting)) if waiting > 0 else started)
 
     def log_e_good(self) -> float:
         """Evidence that the ratio is below the margin, in nats; pass at `ln(1/beta)`."""
-        return float(logsumexp(self._log_prior + self._good))
+        return float(np.logaddexp.reduce(self._log_prior + self._good))
 
     def _curve(self) -> tuple[Floats, Floats]:
         """Ratios and evidence at display resolution: Catmull-Rom cubics through the grid."""
@@ -218,7 +216,7 @@ class RatioTest:
         Source: S. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, Annals of Statistics 49 (2021).
         """
         ratios, evidence = self._curve()
-        mixture = float(logsumexp(self._plain)) - math.log(self._plain.size)
+        mixture = float(np.logaddexp.reduce(self._plain)) - math.log(self._plain.size)
         kept = np.flatnonzero(mixture - evidence < -math.log(alpha))
         low, high = int(kept[0]), int(kept[-1])
         return (
