@@ -11,13 +11,6 @@ from kubernetes import config
 
 Manifest = dict[str, Any]
 
-PLURALS = {
-    "CustomResourceDefinition": "customresourcedefinitions",
-    "DriftPolicy": "driftpolicies",
-    "Model": "models",
-    "Namespace": "namespaces",
-    "TrainingJob": "trainingjobs",
-}
 WAIT_SECONDS = 30.0
 
 
@@ -47,6 +40,9 @@ class ApiServer:
 
     def get(self, path: str) -> Answer:
         return self._send("GET", path, None, {})
+
+    def post(self, path: str, body: Manifest) -> Answer:
+        return self._send("POST", path, body, {})
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Answer:
         return self._send("POST", _collection(manifest), manifest, _options(dry_run=dry_run))
@@ -81,14 +77,22 @@ class ApiServer:
             auth_settings=["BearerToken"],
         )
         response = self._api.call_api(*serialized, _request_timeout=WAIT_SECONDS)
-        return Answer(response.status, json.loads(response.read()))
+        text = response.read().decode()
+        # Plain text, or nothing at all, where no API is served at this path.
+        body = json.loads(text) if text.startswith("{") else {"message": text}
+        return Answer(response.status, body)
 
 
 def _collection(manifest: Manifest) -> str:
     version, metadata = manifest["apiVersion"], manifest["metadata"]
     root = "/apis" if "/" in version else "/api"
     inside = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
-    return f"{root}/{version}{inside}/{PLURALS[manifest['kind']]}"
+    return f"{root}/{version}{inside}/{_plural(manifest['kind'])}"
+
+
+def _plural(kind: str) -> str:
+    singular = kind.lower()
+    return f"{singular[:-1]}ies" if singular.endswith("y") else f"{singular}s"
 
 
 def _options(*, dry_run: bool) -> dict[str, str]:

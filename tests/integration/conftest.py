@@ -37,6 +37,11 @@ def apiserver(kubeconfig: Path) -> ApiServer:
 @pytest.fixture(scope="session")
 def crds(apiserver: ApiServer) -> dict[str, Manifest]:
     """Tidegate's CRDs by kind, established on the API server."""
+    return install_crds(apiserver)
+
+
+def install_crds(apiserver: ApiServer) -> dict[str, Manifest]:
+    """Apply the CRDs, and wait until the server uses them."""
     manifests = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").iterdir())]
     for manifest in manifests:
         answer = apiserver.apply(manifest)

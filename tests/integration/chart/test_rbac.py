@@ -1,0 +1,159 @@
+"""What the chart's accounts may do, as the API server itself judges it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from tests.integration.apiserver import ApiServer, Manifest
+from tests.integration.helm import helm
+
+pytestmark = pytest.mark.apiserver
+
+RBAC_KINDS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+WATCHED = {
+    "tidegate.dev": ("models", "trainingjobs", "driftpolicies"),
+    "discovery.k8s.io": ("endpointslices",),
+}
+OWNED = {
+    "": ("services", "configmaps"),
+    "apps": ("deployments", "controllerrevisions"),
+    "batch": ("jobs",),
+    "policy": ("poddisruptionbudgets",),
+}
+READ = ("get", "list", "watch")
+WRITE = ("create", "patch", "delete")
+
+
+def every(
+    resources: Mapping[str, tuple[str, ...]], verbs: tuple[str, ...]
+) -> list[tuple[str, str, str]]:
+    return [(v, group, name) for group, names in resources.items() for name in names for v in verbs]
+
+
+ALLOWED = [
+    *(
+        (verb, group, name)
+        for group, names in (WATCHED | OWNED).items()
+        for name in names
+        for verb in READ
+    ),
+    *((verb, group, name) for group, names in OWNED.items() for name in names for verb in WRITE),
+    *(("patch", "tidegate.dev", f"{name}/status") for name in WATCHED["tidegate.dev"]),
+    ("create", "tidegate.dev", "trainingjobs"),
+    ("update", "tidegate.dev", "models/finalizers"),
+    ("update", "tidegate.dev", "trainingjobs/finalizers"),
+    ("get", "", "pods"),
+    ("list", "", "pods"),
+    ("create", "", "events"),
+    ("patch", "events.k8s.io", "events"),
+]
+REFUSED = [
+    *((verb, "", "secrets") for verb in (*READ, *WRITE)),
+    *((verb, "tidegate.dev", "models") for verb in ("create", "update", "patch", "delete")),
+    ("update", "tidegate.dev", "models/status"),
+    ("patch", "tidegate.dev", "trainingjobs"),
+    ("delete", "tidegate.dev", "trainingjobs"),
+    ("create", "", "pods/exec"),
+    ("delete", "", "pods"),
+    ("create", "", "pods"),
+    ("create", "", "serviceaccounts"),
+    ("create", "", "serviceaccounts/token"),
+    ("list", "", "namespaces"),
+    ("create", "rbac.authorization.k8s.io", "rolebindings"),
+    ("list", "apiextensions.k8s.io", "customresourcedefinitions"),
+    ("impersonate", "", "users"),
+]
+LEASES = [(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update", "patch")]
+
+
+class Installed:
+    """The chart's accounts and roles, on a real API server."""
+
+    def __init__(self, apiserver: ApiServer, manifests: list[Manifest], namespace: str) -> None:
+        self._apiserver, self._namespace = apiserver, namespace
+        self.manifests = [m for m in manifests if m["kind"] in RBAC_KINDS]
+        for manifest in self.manifests:
+            answer = apiserver.apply(manifest)
+            assert answer.accepted, answer.refusals
+
+    def may(self, account: str, verb: str, group: str, resource: str, namespace: str) -> bool:
+        name, _, subresource = resource.partition("/")
+        attributes = {
+            "namespace": namespace,
+            "verb": verb,
+            "group": group,
+            "resource": name,
+            "subresource": subresource,
+        }
+        user = f"system:serviceaccount:{self._namespace}:{account}"
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "metadata": {},
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        return bool(self._apiserver.create(review).body["status"]["allowed"])
+
+    def remove(self) -> None:
+        for manifest in self.manifests:
+            self._apiserver.delete(manifest)
+
+
+@pytest.fixture(params=[False, True], ids=["all namespaces", "one namespace"])
+def namespaced(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def installed(
+    *, namespaced: bool, kubeconfig: Path, apiserver: ApiServer, namespace: str
+) -> Installed:
+    # Named after the test's namespace: cluster roles have none of their own.
+    values = {"fullnameOverride": namespace}
+    values |= {"watchNamespaces[0]": namespace} if namespaced else {}
+    rendered = helm(kubeconfig).template(namespace, values)
+    return Installed(apiserver, rendered, namespace)
+
+
+@pytest.fixture(autouse=True)
+def removed(installed: Installed) -> object:
+    yield
+    installed.remove()
+
+
+def test_operator_may_do_what_it_does_and_no_more(
+    *, installed: Installed, namespaced: bool, namespace: str
+) -> None:
+    for needed in ALLOWED:
+        assert installed.may(namespace, *needed, namespace), needed
+        assert installed.may(namespace, *needed, "default") is not namespaced, needed
+    for dangerous in REFUSED:
+        assert not installed.may(namespace, *dangerous, namespace), dangerous
+        assert not installed.may(namespace, *dangerous, "default"), dangerous
+
+
+def test_operator_has_its_lease_in_its_own_namespace_only(
+    installed: Installed, namespace: str
+) -> None:
+    for lease in LEASES:
+        assert installed.may(namespace, *lease, namespace)
+        assert not installed.may(namespace, *lease, "default")
+
+
+def test_the_keys_job_may_create_secrets_and_nothing_else(
+    installed: Installed, namespace: str
+) -> None:
+    account = f"{namespace}-signing-key"
+    assert installed.may(account, "create", "", "secrets", namespace)
+    assert not installed.may(account, "create", "", "secrets", "default")
+    for verb in ("get", "list", "watch", "update", "patch", "delete"):
+        assert not installed.may(account, verb, "", "secrets", namespace)
+    for needed in ALLOWED:
+        assert not installed.may(account, *needed, namespace)
+
+
+def test_no_rule_has_a_wildcard(installed: Installed) -> None:
+    rules = [rule for m in installed.manifests for rule in m.get("rules", ())]
+    assert rules
+    for rule in rules:
+        assert "*" not in str(rule), rule

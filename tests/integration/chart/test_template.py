@@ -1,0 +1,182 @@
+"""What the chart makes of its values; a real API server says whether it can be installed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import ApiServer, Manifest
+from tests.integration.helm import CHART, ROOT, Helm, helm
+
+from tidegate.crdgen.__main__ import main
+
+pytestmark = pytest.mark.apiserver
+
+PREFERRED = "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0]"
+EVERYTHING = {
+    "networkPolicy.enabled": "true",
+    "imagePullSecrets[0].name": "registry",
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector.zone": "a",
+    "tolerations[0].operator": "Exists",
+    "podLabels.team": "ml",
+    "podAnnotations.note": "a",
+    "serviceAccount.annotations.note": "a",
+    f"{PREFERRED}.weight": "1",
+    f"{PREFERRED}.preference.matchExpressions[0].key": "zone",
+    f"{PREFERRED}.preference.matchExpressions[0].operator": "Exists",
+}
+
+
+@pytest.fixture
+def chart(kubeconfig: Path) -> Helm:
+    return helm(kubeconfig)
+
+
+def only(manifests: Iterable[Manifest], kind: str, name: str | None = None) -> Manifest:
+    found = [m for m in manifests if m["kind"] == kind and name in {None, m["metadata"]["name"]}]
+    assert len(found) == 1, [m["metadata"]["name"] for m in found]
+    return found[0]
+
+
+def container(manifests: Iterable[Manifest], kind: str = "Deployment") -> dict[str, Any]:
+    found: dict[str, Any] = only(manifests, kind)["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def environment(manifests: Iterable[Manifest]) -> dict[str, str]:
+    return {v["name"]: v["value"] for v in container(manifests)["env"] if "value" in v}
+
+
+def test_lint_finds_nothing(chart: Helm) -> None:
+    for more in ((), ("--values", str(CHART / "values-local.yaml"))):
+        done = chart.run("lint", "--strict", str(CHART), *more)
+        assert done.code == 0, done.out + done.err
+
+
+def test_all_generated_files_are_up_to_date_that_of_helm_too(
+    chart: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEGATE_BIN", str(chart.binary.parent))
+    assert main(["--check", "--root", str(ROOT)]) == 0
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+@pytest.mark.parametrize("watch", ["", "own"], ids=["all namespaces", "one namespace"])
+def test_server_takes_every_object(
+    values: dict[str, str], watch: str, chart: Helm, apiserver: ApiServer, namespace: str
+) -> None:
+    more = {"watchNamespaces[0]": namespace} if watch else {}
+    for manifest in chart.template(namespace, values | more):
+        answer = apiserver.create(manifest, dry_run=True)
+        exists = answer.code == 409  # CRDs, which other tests have put there
+        assert answer.accepted or exists, (manifest["kind"], answer.refusals)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_pods_meet_the_restricted_standard(
+    kind: str, chart: Helm, apiserver: ApiServer, restricted: str
+) -> None:
+    template = only(chart.template(restricted, {}), kind)["spec"]["template"]
+    template["spec"].pop("serviceAccountName")
+    pod = {"apiVersion": "v1", "kind": "Pod", **template}
+    pod["metadata"] |= {"name": "p", "namespace": restricted}
+    answer = apiserver.create(pod, dry_run=True)
+    assert answer.accepted, answer.refusals
+
+
+@pytest.fixture
+def restricted(apiserver: ApiServer, namespace: str) -> str:
+    """A namespace that takes restricted pods only."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": namespace, "labels": labels}
+    answer = apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    assert answer.accepted, answer.refusals
+    return namespace
+
+
+def test_images_are_of_the_registry_and_version_that_were_asked_for(chart: Helm) -> None:
+    values = {"image.registry": "example.com/ml/", "image.tag": "v9", "image.sidecar.tag": "v8"}
+    made = chart.template("ns", values)
+    assert container(made)["image"] == "example.com/ml/tidegate-operator:v9"
+    assert container(made, "Job")["image"] == "example.com/ml/tidegate-operator:v9"
+    assert environment(made)["TIDEGATE_SIDECAR_IMAGE"] == "example.com/ml/tidegate-sidecar:v8"
+    assert environment(made)["TIDEGATE_RUNTIME_IMAGE"] == "example.com/ml/tidegate-runtime:v9"
+
+
+def test_operator_is_told_where_to_work(chart: Helm) -> None:
+    assert environment(chart.template("ns", {}))["TIDEGATE_WATCH_NAMESPACES"] == ""
+    made = chart.template("ns", {"watchNamespaces": "{a,b}"})
+    assert environment(made)["TIDEGATE_WATCH_NAMESPACES"] == "a,b"
+
+
+def test_operator_reads_the_key_that_the_job_writes(chart: Helm) -> None:
+    made = chart.template("ns", {})
+    volumes = only(made, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    secret = next(v["secret"] for v in volumes if v["name"] == "signing")
+    assert container(made, "Job")["args"] == ["--secret", secret["secretName"], "--namespace", "ns"]
+    key = environment(made)["TIDEGATE_SIGNING_KEY"]
+    mount = next(m for m in container(made)["volumeMounts"] if m["name"] == "signing")
+    assert key == f"{mount['mountPath']}/{secret['items'][0]['path']}"
+
+
+def test_own_signing_key_needs_no_job(chart: Helm) -> None:
+    made = chart.template("ns", {"signingKey.create": "false", "signingKey.secretName": "mine"})
+    assert not [m for m in made if m["kind"] == "Job"]
+    assert "helm.sh/hook" not in str(made)
+
+
+def test_selectors_match_the_operator_and_not_the_job(chart: Helm) -> None:
+    made = chart.template("ns", {"networkPolicy.enabled": "true"})
+    operator = only(made, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    job = only(made, "Job")["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        only(made, "Deployment")["spec"]["selector"]["matchLabels"],
+        only(made, "Service")["spec"]["selector"],
+        only(made, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        only(made, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector.items() <= operator.items()
+        assert not selector.items() <= job.items()
+
+
+def test_service_monitor_carries_the_labels_that_prometheus_selects_by(chart: Helm) -> None:
+    values = {"serviceMonitor.enabled": "true", "serviceMonitor.labels.release": "prom"}
+    made = chart.template("ns", values)
+    monitor = only(made, "ServiceMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prom"
+    wanted = monitor["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= only(made, "Service")["metadata"]["labels"].items()
+
+
+def test_crds_are_kept_unless_asked_otherwise(chart: Helm) -> None:
+    def crds(values: dict[str, str]) -> list[Manifest]:
+        made = chart.template("ns", values)
+        return [m for m in made if m["kind"] == "CustomResourceDefinition"]
+
+    assert len(crds({})) == 3
+    for crd in crds({}):
+        assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    for crd in crds({"crds.keep": "false"}):
+        assert "annotations" not in crd["metadata"]
+    assert crds({"crds.enabled": "false"}) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "replicas=0",
+        "logLevel=LOUD",
+        "image.pullPolicy=Sometimes",
+        "watchNamespaces={Not_A_Name}",
+        "unknown=1",
+        "crds.install=true",
+        "signingKey.create=false",
+        "workers=0",
+    ],
+)
+def test_values_that_make_no_sense_are_refused(value: str, chart: Helm) -> None:
+    done = chart.run("lint", str(CHART), "--set", value)
+    assert done.code != 0
+    assert value.partition("=")[0].split(".")[0] in done.out + done.err
