@@ -76,7 +76,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
     promoted = transition is not None and transition.progress.state is State.PROMOTED
     rolled_back = transition is not None and transition.progress.state is State.ROLLED_BACK
     previous = _previous(seen, stable, now)
-    decided = [*_supersede(seen, candidate), *_first(seen, stable, now)]
+    decided = [*_stopped(seen, candidate), *_first(seen, stable, now)]
     if transition is not None and transition.decision is not None and candidate is not None:
         decided.append((candidate.name, transition.decision))
     decisions = _recorded(status, decided, rollout, now)
@@ -184,6 +184,9 @@ def _ended(seen: Observed, old: RolloutStatus | None) -> RolloutStatus | None:
     """The last rollout, for the record; what still ran has been stopped."""
     if old is None or old.state not in _RUNNING:
         return old
+    if old.revision == seen.selected:
+        # The last operator promoted it and died before it could say so.
+        return old.model_copy(update={"state": State.PROMOTED, "weight": 100, "cursor": ""})
     if not seen.model.spec.suspend:
         return None  # the wish has gone back to the stable revision, or away
     return RolloutStatus(
@@ -290,11 +293,16 @@ def _confirmed_weight(seen: Observed, stable: Revision, candidate: Revision) -> 
     return split.weight if split is not None and split.revision == candidate.name else 0
 
 
-def _supersede(seen: Observed, candidate: Revision | None) -> Iterator[tuple[str, Decision]]:
+def _stopped(seen: Observed, candidate: Revision | None) -> Iterator[tuple[str, Decision]]:
     old = seen.model.status.rollout
     if old is None or old.state not in _RUNNING:
         return
     if candidate is not None and candidate.name == old.revision:
+        return
+    if old.revision == seen.selected:
+        message = "All steps were done: the candidate has become the stable revision."
+        done = Decision("Promote", Reason.STEPS_COMPLETED, message, old.weight, 100)
+        yield old.revision, done
         return
     if seen.model.spec.suspend:
         reason, message = Reason.SUSPENDED, "spec.suspend is true: the rollout was stopped."

@@ -1,0 +1,283 @@
+"""What a Model's reconcile decides, told as stories."""
+
+from itertools import pairwise
+
+import pytest
+from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, model
+
+from tidegate.api.v1alpha1.model import Model
+from tidegate.controllers.model.plan import plan
+
+
+def canary(story: Story) -> None:
+    """Bring a candidate to its first confirmed weight."""
+    story.wanted = NEW
+    story.look()
+    story.ready.add(NEW.name)
+    for _ in range(4):
+        story.look()
+
+
+def run(story: Story, *, error: float, slots: int) -> None:
+    for _ in range(slots):
+        story.traffic(errors={NEW.name: error})
+        story.look(seconds=10)
+
+
+def until(story: Story, action: str, *, error: float) -> Model:
+    """Traffic until an action is decided; the Model as it was before that look."""
+    for _ in range(100):
+        before = story.model
+        story.traffic(errors={NEW.name: error})
+        story.look(seconds=10)
+        if story.actions[-1] == action:
+            return before
+    raise AssertionError(f"no {action} in {story.actions}")
+
+
+def test_the_first_revision_serves_as_soon_as_it_is_ready() -> None:
+    story = Story()
+    first = story.look()
+    assert first.stable == OLD
+    assert story.condition("Available") == ("False", "NotReady")
+    story.ready = {OLD.name}
+    story.look()
+    assert story.actions == ["Promote"]
+    assert story.condition("Ready") == ("True", "Serving")
+    assert story.model.status.stable is not None
+    assert story.model.status.stable.weight == 100
+
+
+def test_a_first_revision_that_never_starts_gives_way_to_a_better_one() -> None:
+    story = Story()
+    story.look()
+    story.wanted = NEW
+    assert story.look().stable == NEW
+
+
+def test_at_rest_a_look_changes_nothing() -> None:
+    story = Story()
+    story.until_promoted_first()
+    before = story.model.status
+    step = story.look()
+    assert story.model.status == before
+    assert step.routing == story.plans[-2].routing
+    assert step.requeue_after is None
+
+
+def test_a_candidate_gets_no_weight_before_its_pods_are_ready() -> None:
+    story = Story()
+    story.until_promoted_first()
+    story.wanted = NEW
+    for _ in range(3):
+        step = story.look()
+        assert step.candidate == NEW
+        assert step.routing is not None
+        assert step.routing.candidate is None
+
+
+def test_a_crash_looping_candidate_is_rejected_without_ever_getting_weight() -> None:
+    story = Story()
+    story.until_promoted_first()
+    story.wanted = NEW
+    story.look()
+    story.look(seconds=601)
+    assert story.actions[-1] == "RollBack"
+    assert story.condition("Promoted") == ("False", "RolledBack")
+    assert all(p.routing is None or p.routing.candidate is None for p in story.plans)
+    assert story.look().candidate is None
+
+
+def test_the_weight_waits_for_every_stable_pod() -> None:
+    story = Story()
+    story.until_promoted_first()
+    story.deaf = {f"{OLD.name}-0"}
+    canary(story)
+    rollout = story.model.status.rollout
+    assert rollout is not None
+    assert (rollout.step.index, rollout.weight) == (0, 10)
+    story.deaf = set()
+    story.look()
+    assert story.model.status.rollout is not None
+    assert story.model.status.rollout.step.index == 1
+
+
+def test_a_good_candidate_is_promoted_and_the_old_one_stays_warm_then_drains() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=40)
+    assert story.model.status.stable is not None
+    assert story.model.status.stable.revision == NEW.name
+    assert story.actions[-1] == "Promote"
+    assert story.condition("Promoted") == ("True", "Promoted")
+    story.look(seconds=300)
+    assert [r.name for r in story.look().live] == [NEW.name]
+
+
+def test_every_weight_step_needs_samples_of_its_own() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    seen_at_50 = 0
+    for _ in range(60):
+        story.traffic(errors={})
+        step = story.look(seconds=10)
+        if step.routing and step.routing.candidate and step.routing.candidate.weight == 50:
+            seen_at_50 += 250
+        if story.actions[-1] == "Promote":
+            break
+    assert seen_at_50 >= 200
+
+
+def test_a_bad_candidate_is_rolled_back_and_not_tried_again() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.3, slots=20)
+    assert story.actions[-1] == "RollBack"
+    assert story.model.status.decisions[-1].metrics[0].verdict == "Fail"
+    assert story.model.status.stable is not None
+    assert story.model.status.stable.revision == OLD.name
+    assert [r.revision for r in story.model.status.rejected] == [NEW.name]
+    step = story.look()
+    assert step.candidate is None
+    assert step.routing is not None
+    assert step.routing.candidate is None
+
+
+def test_the_pods_of_a_rolled_back_candidate_stay_until_nobody_routes_to_them() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    until(story, "RollBack", error=0.3)
+    story.deaf = {f"{OLD.name}-0"}
+    assert NEW in story.look(seconds=30).live
+    story.deaf = set()
+    assert NEW not in story.look().live
+
+
+def test_a_deaf_pod_reads_its_config_map_and_keeps_nobody_waiting_for_ever() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    until(story, "RollBack", error=0.3)
+    story.deaf = {f"{OLD.name}-0"}
+    story.look()
+    assert NEW not in story.look(seconds=120).live
+
+
+def test_another_version_in_mid_rollout_begins_from_the_first_step() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=2)
+    story.wanted = NEWER
+    step = story.look()
+    assert "Supersede" in story.actions
+    assert step.candidate == NEWER
+    assert step.rollout is not None
+    assert (step.rollout.step.index, step.rollout.weight, step.rollout.cursor) == (0, 0, "")
+
+
+def test_going_back_to_the_stable_version_ends_the_rollout() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    story.wanted = OLD
+    step = story.look()
+    assert step.candidate is None
+    assert story.condition("Promoted") == ("True", "Promoted")
+
+
+def test_suspend_takes_the_weight_away_and_serving_goes_on() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    spec = story.model.spec.model_copy(update={"suspend": True})
+    story.model = story.model.model_copy(update={"spec": spec})
+    step = story.look()
+    assert step.routing is not None
+    assert step.routing.candidate is None
+    assert story.condition("Promoted") == ("False", "Suspended")
+    assert story.condition("Available")[0] == "True"
+
+
+def test_a_candidate_that_loses_its_pods_loses_its_weight() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    story.ready.discard(NEW.name)
+    step = story.look()
+    assert step.routing is not None
+    assert step.routing.candidate is None
+    assert story.actions[-1] == "Hold"
+
+
+def test_an_operator_that_died_after_promoting_still_keeps_the_old_revision_warm() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    before = until(story, "Promote", error=0.0)
+    story.model = before  # the objects were written, the status was not
+    step = story.look()
+    assert step.stable == NEW
+    assert story.actions[-1] == "Promote"
+    assert step.previous is not None
+    assert step.previous.revision == OLD.name
+
+
+def test_the_service_decides_who_is_stable_and_status_only_when_it_is_gone() -> None:
+    story = Story()
+    story.until_promoted_first()
+    story.wanted = NEW
+    story.seen = type(story.seen)(
+        story.seen.model, story.seen.wanted, revisions={OLD.name: OLD}, selected=None
+    )
+    assert story.look().stable == OLD
+
+
+def test_the_generation_rises_when_and_only_when_the_document_changes() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=5)
+    documents = [p.routing for p in story.plans if p.routing is not None]
+    for before, after in pairwise(documents):
+        assert (before == after) == (before.generation == after.generation)
+        assert before.generation <= after.generation
+
+
+@pytest.mark.parametrize("strategy", [{"immediate": {}}, CANARY])
+def test_a_plan_is_a_function_of_what_is_seen(strategy: dict[str, object]) -> None:
+    delivery = {"strategy": strategy}
+    story = Story(model(delivery=delivery))
+    story.until_promoted_first()
+    story.wanted = NEW
+    story.look()
+    assert plan(story.seen, story.now) == plan(story.seen, story.now)
+
+
+def test_immediate_promotes_a_ready_candidate_without_evidence() -> None:
+    story = Story(model(delivery={"strategy": {"immediate": {}}}))
+    story.until_promoted_first()
+    story.wanted = NEW
+    story.look()
+    story.ready.add(NEW.name)
+    story.look()
+    story.look()
+    assert story.actions[-1] == "Promote"
+    assert story.condition("Guarded") == ("False", "NoAnalysis")
+
+
+def test_evidence_alone_is_written_down_every_30_seconds_at_most() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    writes = 0
+    for _ in range(12):
+        before = story.model.status
+        story.traffic(errors={}, requests=4)
+        story.look(seconds=10)
+        writes += story.model.status != before
+    assert 2 <= writes <= 5
