@@ -32,6 +32,9 @@ HEADER_ROUTED = "x-tidegate-routed"
 # A uid of a pod and of a person in no image; restricted pods must not run as root.
 POD_UID = 65532
 
+# How a program in a pod says that trying again changes nothing (sysexits: EX_USAGE).
+EXIT_PERMANENT = 64
+
 
 class Reason(StrEnum):
     """Why a condition or a decision is as it is; one sentence each stands in docs/reference."""
@@ -94,6 +97,8 @@ class Reason(StrEnum):
     # the programs in the pods
     ARTIFACT_INVALID = "ArtifactInvalid"
     # TrainingJob
+    STARTED = "Started"
+    NAME_TAKEN = "NameTaken"
     PENDING = "Pending"
     FETCHING = "Fetching"
     VALIDATING = "Validating"
@@ -114,6 +119,8 @@ class Reason(StrEnum):
     METRICS_MISSING = "MetricsMissing"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     JOB_FAILED = "JobFailed"
+    OOM_KILLED = "OOMKilled"
+    RESULT_UNREADABLE = "ResultUnreadable"
 
 
 class ConditionType(StrEnum):
