@@ -1,0 +1,168 @@
+"""The client against a real HTTP server that checks as a sidecar does."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tidegate.clients import sidecars as sidecars_module
+from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.errors import TerminalError, TransientError
+from tidegate.evidence.profile import make_profile
+from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, slot_of
+from tidegate.traffic.signing import token_is_valid
+
+NOW = 1_700_000_000.0
+KEY = Ed25519PrivateKey.generate()
+POD = Target("uid-1", "", "churn-1", ready=True)
+REPORT = Report(
+    member="uid-1",
+    revision="churn-1",
+    generation=4,
+    first_slot=1,
+    closed_through=slot_of(NOW) - 1,
+    labels_closed_through=7,
+    windows={BlockKey(9, 4, "churn-1"): Counts(requests=3, errors={"5xx": 1}, rows=3)},
+    labels={BlockKey(6, 4, "churn-1"): Labels(labelled=2, wrong=1)},
+    refused={"late": 2},
+)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[tuple[Sidecars, Target]]:
+    async def checked(request: web.Request) -> web.StreamResponse:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token_is_valid(token, KEY.public_key(), POD.uid, NOW):
+            return web.Response(status=401)
+        return await handler(request)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", checked)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    client = Sidecars(KEY, lambda: NOW)
+    try:
+        yield client, replace(POD, address=f"{host}:{port}")
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+def answering(data: object, status: int = 200) -> Handler:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(data, status=status)
+
+    return handler
+
+
+async def test_pulls_windows_after_the_cursors() -> None:
+    asked = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.json_response(REPORT.to_json())
+
+    async with serving(handler) as (client, pod):
+        assert await client.windows(pod, after=5, labels_after=3) == REPORT
+    assert asked == ["/windows?after=5&labelsAfter=3"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        pytest.param({"generation": 7}, 200, id="accepted"),
+        pytest.param({"generation": 9}, 409, id="the pod knows a newer one"),
+    ],
+)
+async def test_says_what_the_pod_acts_on_after_a_push(data: dict[str, int], status: int) -> None:
+    pushed = []
+
+    async def handler(request: web.Request) -> web.Response:
+        pushed.append((request.method, request.path, await request.text()))
+        return web.json_response(data, status=status)
+
+    async with serving(handler) as (client, pod):
+        assert await client.push(pod, "sealed") == data["generation"]
+    assert pushed == [("PUT", "/routing", "sealed")]
+
+
+async def test_reads_the_profile() -> None:
+    profile = make_profile(
+        {"age": [20.0, 30.0, 40.0] * 20},
+        {"age": "number"},
+        ["yes", "no", "yes"] * 20,
+        "classification",
+        {"accuracy": 0.9},
+    )
+    async with serving(answering(profile.to_json())) as (client, pod):
+        assert await client.profile(pod) == profile
+
+
+async def test_a_pod_without_a_profile_has_none() -> None:
+    async with serving(answering({"message": "no profile"}, 404)) as (client, pod):
+        assert await client.profile(pod) is None
+
+
+async def test_another_pod_at_the_address_is_refused() -> None:
+    async with serving(answering(REPORT.to_json())) as (client, pod):
+        with pytest.raises(TerminalError, match="401"):
+            await client.windows(replace(pod, uid="uid-2"), after=0, labels_after=0)
+    async with serving(answering(replace(REPORT, member="uid-2").to_json())) as (client, pod):
+        with pytest.raises(TerminalError, match="another pod"):
+            await client.windows(pod, after=0, labels_after=0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param([], id="a list"),
+        pytest.param({**REPORT.to_json(), "windows": [[1, 2]]}, id="a short row"),
+        pytest.param({**REPORT.to_json(), "generation": float("inf")}, id="infinity"),
+        pytest.param({**REPORT.to_json(), "refused": []}, id="a list for an object"),
+        pytest.param(
+            {**REPORT.to_json(), "closedThrough": slot_of(NOW) + 10}, id="slots of the future"
+        ),
+    ],
+)
+async def test_what_is_not_a_report_is_refused(data: object) -> None:
+    async with serving(answering(data)) as (client, pod):
+        with pytest.raises(TerminalError) as caught:
+            await client.windows(pod, after=0, labels_after=0)
+    assert caught.value.reason == "InvalidReport"
+
+
+async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sidecars_module, "MAX_ANSWER_BYTES", 1000)
+    async with serving(answering("x" * 2000)) as (client, pod):
+        with pytest.raises(TerminalError, match="more than 1000 bytes"):
+            await client.windows(pod, after=0, labels_after=0)
+
+
+async def test_a_redirect_leads_nowhere() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"})
+
+    async with serving(handler) as (client, pod):
+        with pytest.raises(TransientError, match="302"):
+            await client.windows(pod, after=0, labels_after=0)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_failing_pod_is_worth_another_try(status: int) -> None:
+    async with serving(answering({}, status)) as (client, pod):
+        with pytest.raises(TransientError):
+            await client.windows(pod, after=0, labels_after=0)
+
+
+async def test_a_pod_that_is_not_there_is_worth_another_try() -> None:
+    client = Sidecars(KEY, lambda: NOW)
+    with pytest.raises(TransientError):
+        await client.push(replace(POD, address="127.0.0.1:1"), "sealed")
+    await client.close()

@@ -1,0 +1,267 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.fakes import FakeSidecars
+
+from tidegate.api.meta import ObjectKey
+from tidegate.clients.sidecars import Target
+from tidegate.controllers.collector import KEPT_SLOTS, Collector, Member
+from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, merged, merged_labels
+
+KEY = ObjectKey("Model", "growth", "churn")
+STABLE = "churn-1"
+
+
+def target(uid: str = "p1", *, ready: bool = True, revision: str = STABLE) -> Target:
+    return Target(uid, f"{uid}:8081", revision, ready)
+
+
+def report(
+    uid: str = "p1",
+    *,
+    closed: int = 10,
+    requests: Mapping[int, int] | None = None,
+    labels: Mapping[int, int] | None = None,
+    labels_closed: int = 5,
+    generation: int = 1,
+) -> Report:
+    def key(slot: int) -> BlockKey:
+        return BlockKey(slot, 1, STABLE)
+
+    return Report(
+        member=uid,
+        revision=STABLE,
+        generation=generation,
+        first_slot=0,
+        closed_through=closed,
+        labels_closed_through=labels_closed,
+        windows={key(s): Counts(requests=n) for s, n in (requests or {}).items()},
+        labels={key(s): Labels(labelled=n) for s, n in (labels or {}).items()},
+    )
+
+
+class World:
+    """A collector over fake sidecars, with a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.sidecars = FakeSidecars()
+        self.news: list[ObjectKey] = []
+        self.silences: list[str] = []
+        self.collector = Collector(
+            self.sidecars, lambda: self.now, self.news.append, self.silences.append
+        )
+
+    def follow(
+        self,
+        *targets: Target,
+        after: int = 0,
+        every: float = 0.001,
+        generation: int = 1,
+        envelope: str | None = None,
+    ) -> None:
+        self.collector.follow(
+            KEY, targets, after=after, every=every, generation=generation, envelope=envelope
+        )
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():  # noqa: ASYNC110 - what is waited for is the collector's own state
+                await asyncio.sleep(0.001)
+
+    def requests(self) -> int:
+        return sum(c.requests for c in self.collector.gathered(KEY).windows.values())
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    yield made
+    await made.collector.close()
+
+
+async def test_knows_nothing_of_what_it_does_not_follow(world: World) -> None:
+    gathered = world.collector.gathered(KEY)
+    assert gathered.windows == {}
+    assert gathered.closed_through is None
+
+
+async def test_adds_up_the_pods(world: World) -> None:
+    world.sidecars.reports = {
+        "p1": report("p1", closed=9, requests={8: 10, 9: 1}),
+        "p2": report("p2", closed=8, requests={8: 5}, labels={3: 2}, labels_closed=4),
+    }
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.requests() == 16)
+    gathered = world.collector.gathered(KEY)
+    assert gathered.windows[BlockKey(8, 1, STABLE)].requests == 15
+    assert gathered.labels == {BlockKey(3, 1, STABLE): Labels(labelled=2)}
+    assert gathered.closed_through == 8
+    assert gathered.labels_closed_through == 4
+    assert gathered.silent == ()
+    assert KEY in world.news
+
+
+async def test_asks_from_the_cursor_first_and_then_from_what_it_has(world: World) -> None:
+    world.sidecars.reports["p1"] = report(closed=9, labels_closed=4)
+    world.follow(target(), after=3)
+    await world.until(lambda: len(world.sidecars.asked) >= 2)
+    assert world.sidecars.asked[:2] == [("p1", 3, 3), ("p1", 9, 4)]
+
+
+async def test_asks_at_its_pace(world: World) -> None:
+    world.sidecars.reports["p1"] = report()
+    world.follow(target(), every=3600)
+    await world.until(lambda: len(world.sidecars.asked) == 1)
+    world.follow(target(), every=3600)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(world.sidecars.asked) == 1
+
+
+async def test_a_change_of_plan_is_acted_on_at_once(world: World) -> None:
+    world.sidecars.reports["p1"] = report(generation=1)
+    world.sidecars.generations["p1"] = 2
+    world.follow(target(), every=3600, generation=1, envelope=None)
+    await world.until(lambda: len(world.sidecars.asked) == 1)
+    world.follow(target(), every=3600, generation=2, envelope="document 2")
+    await world.until(lambda: world.sidecars.pushed == {"p1": "document 2"})
+
+
+async def test_a_confirmation_is_news(world: World) -> None:
+    world.sidecars.reports["p1"] = report(generation=2)
+    world.sidecars.generations["p1"] = 2
+    world.follow(target(), generation=2, envelope="document 2")
+    await world.until(lambda: world.collector.gathered(KEY).confirmed == {"p1": 2})
+    assert KEY in world.news
+
+
+async def test_a_document_gets_through_to_a_pod_whose_monitor_hangs(world: World) -> None:
+    world.sidecars.generations["p1"] = 2
+    world.follow(target(), generation=2, envelope="document 2")
+    await world.until(lambda: world.collector.gathered(KEY).confirmed == {"p1": 2})
+    assert world.collector.gathered(KEY).closed_through is None
+
+
+async def test_a_pod_that_fell_back_is_told_again(world: World) -> None:
+    world.sidecars.reports["p1"] = report(generation=2)
+    world.sidecars.generations["p1"] = 2
+    world.follow(target(), generation=2, envelope="document 2")
+    await world.until(lambda: len(world.sidecars.asked) >= 1)
+    world.sidecars.pushed.clear()
+    world.sidecars.reports["p1"] = report(generation=1)
+    await world.until(lambda: world.sidecars.pushed == {"p1": "document 2"})
+
+
+async def test_a_pod_that_does_not_answer_is_silent_and_holds_nobody_up(world: World) -> None:
+    world.sidecars.reports["p1"] = report("p1", closed=9)
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 9)
+    assert world.collector.gathered(KEY).silent == ()
+    world.now += 31
+    await world.until(lambda: world.collector.gathered(KEY).silent == ("p2",))
+    assert world.collector.gathered(KEY).closed_through == 9
+    assert len(world.silences) == 1
+
+
+async def test_evidence_that_is_old_closes_nothing(world: World) -> None:
+    world.sidecars.reports["p1"] = report("p1", closed=9, requests={9: 1})
+    world.follow(target("p1"))
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 9)
+    del world.sidecars.reports["p1"]
+    await world.until(lambda: bool(world.silences))
+    world.now += 31
+    gathered = world.collector.gathered(KEY)
+    assert gathered.closed_through is None
+    assert gathered.silent == ("p1",)
+    assert world.requests() == 1
+
+
+async def test_a_pod_that_is_not_ready_does_not_hold_the_slots_open(world: World) -> None:
+    world.sidecars.reports = {"p1": report("p1", closed=9), "p2": report("p2", closed=2)}
+    world.follow(target("p1"), target("p2", ready=False))
+    await world.until(lambda: len(world.collector.gathered(KEY).confirmed) == 2)
+    assert world.collector.gathered(KEY).closed_through == 9
+
+
+async def test_a_pod_that_is_gone_leaves_its_evidence(world: World) -> None:
+    world.sidecars.reports = {
+        "p1": report("p1", closed=9, requests={9: 1}),
+        "p2": report("p2", closed=9, requests={9: 10}),
+    }
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.requests() == 11)
+    world.follow(target("p1"))
+    asked = len(world.sidecars.asked)
+    await world.until(lambda: len(world.sidecars.asked) > asked + 2)
+    assert world.requests() == 11
+    world.sidecars.reports["p1"] = report("p1", closed=9 + KEPT_SLOTS + 1, requests={370: 2})
+    await world.until(lambda: world.requests() == 2)
+    assert set(world.collector._followed[KEY].members) == {"p1"}
+
+
+async def test_forgets(world: World) -> None:
+    world.sidecars.reports["p1"] = report(requests={9: 1})
+    world.follow(target())
+    await world.until(lambda: world.requests() == 1)
+    world.collector.forget(KEY)
+    world.collector.forget(KEY)
+    assert world.requests() == 0
+
+
+def sequence_of(uid: str, counts: list[int], labelled: list[int]) -> list[Report]:
+    """The reports of a pod's life: each slot is reported once it is closed, labels as they come."""
+    return [
+        report(
+            uid,
+            closed=slot,
+            requests={s: n for s, n in enumerate(counts) if s <= slot},
+            # A slot's labels grow until it is closed for labels, two slots later.
+            labels={s: min(n, slot - s + 1) for s, n in enumerate(labelled) if s <= slot},
+            labels_closed=max(0, slot - 2),
+            generation=slot,
+        )
+        for slot in range(len(counts))
+    ]
+
+
+LIFE = st.integers(1, 6).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.integers(0, 9), min_size=n, max_size=n),
+        st.lists(st.integers(0, 3), min_size=n, max_size=n),
+    )
+)
+
+
+@given(lives=st.lists(LIFE, min_size=1, max_size=3), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_any_order_and_repetition_of_reports_gives_the_same_evidence(
+    lives: list[tuple[list[int], list[int]]], data: st.DataObject
+) -> None:
+    said = {f"p{n}": sequence_of(f"p{n}", *life) for n, life in enumerate(lives)}
+    everything = [r for reports in said.values() for r in reports]
+    shuffled = data.draw(st.permutations(everything))
+    repeated = [*shuffled, *data.draw(st.lists(st.sampled_from(everything), max_size=10))]
+
+    def taken(reports: list[Report]) -> tuple[object, ...]:
+        members = {uid: Member(0.0) for uid in said}
+        for one in reports:
+            members[one.member].take(one)
+        return (
+            merged(m.windows for m in members.values()),
+            merged_labels(m.labels for m in members.values()),
+            [(m.closed_through, m.labels_closed_through) for m in members.values()],
+        )
+
+    assert taken(repeated) == taken(everything)
+    assert merged(r[-1].windows for r in said.values()) == taken(everything)[0]
+
+
+def test_an_open_slot_is_not_evidence_yet() -> None:
+    member = Member(0.0)
+    member.take(replace(report(closed=9, requests={9: 1, 10: 4})))
+    assert set(member.windows) == {BlockKey(9, 1, STABLE)}

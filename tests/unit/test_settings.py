@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from tidegate.errors import TerminalError
+from tidegate.settings import Settings
+
+SMALLEST = {
+    "TIDEGATE_NAMESPACE": "tidegate",
+    "TIDEGATE_POD_NAME": "operator-1",
+    "TIDEGATE_SIDECAR_IMAGE": "sidecar:1",
+    "TIDEGATE_RUNTIME_IMAGE": "runtime:1",
+    "TIDEGATE_SIGNING_KEY": "/keys/signing.pem",
+}
+
+
+def test_the_smallest_environment_is_enough() -> None:
+    settings = Settings.from_environment(SMALLEST)
+    assert settings.signing_key == Path("/keys/signing.pem")
+    assert settings.watch_namespaces == ()
+    assert settings.kubeconfig is None
+    assert settings.http_port == 8085
+
+
+def test_takes_what_is_set() -> None:
+    settings = Settings.from_environment(
+        SMALLEST
+        | {
+            "TIDEGATE_WATCH_NAMESPACES": "growth, ads,,growth",
+            "TIDEGATE_WORKERS": "3",
+            "TIDEGATE_LOG_LEVEL": "debug",
+            "KUBECONFIG": "/home/me/.kube/config",
+        }
+    )
+    assert settings.watch_namespaces == ("ads", "growth")
+    assert settings.workers == 3
+    assert settings.log_level == "DEBUG"
+    assert settings.kubeconfig == Path("/home/me/.kube/config")
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_names_what_is_missing(name: str) -> None:
+    with pytest.raises(TerminalError, match=name):
+        Settings.from_environment({k: v for k, v in SMALLEST.items() if k != name})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_names_what_is_no_number(value: str) -> None:
+    with pytest.raises(TerminalError, match="TIDEGATE_WORKERS"):
+        Settings.from_environment(SMALLEST | {"TIDEGATE_WORKERS": value})
