@@ -23,7 +23,7 @@ demo-down: .venv/.complete ## Remove all that the demo made, the cluster too if 
 	$(BIN)/python -m hack.demo down
 
 test: .venv/.complete ## Run all tests; TIER=unit, integration or e2e runs one tier
-	$(BIN)/python -m hack.tests $(TIER)
+	$(BIN)/python -m hack.suite $(TIER)
 
 check: .venv/.complete ## The gate of every commit: lint, types, import contracts, spelling, unit tests
 	$(BIN)/ruff check

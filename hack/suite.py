@@ -5,13 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CLUSTER = str(ROOT / "hack/cluster/cluster")
+from hack.target import ROOT, TargetError, reach, release
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +40,18 @@ class Outcome:
     seconds: float
 
 
-def runs(instance: str) -> bool:
-    """Whether all of a local cluster runs."""
-    command = (CLUSTER, "status", "--name", instance)
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
-
-
 @contextmanager
-def environment(tier: Tier) -> Iterator[dict[str, str]]:
-    """The environment of a tier's tests: with a cluster of KUBECONFIG, or of our own."""
-    if not tier.instance or os.environ.get("KUBECONFIG"):
-        yield {**os.environ}
+def environment(tier: Tier) -> Iterator[Mapping[str, str]]:
+    """The environment of a tier's tests; a cluster that was made for it goes with it."""
+    if not tier.instance:
+        yield os.environ
         return
-    was_there = runs(tier.instance)
-    options = () if tier.has_node else ("--control-plane-only",)
+    target = reach(tier.instance, has_node=tier.has_node)
     try:
-        subprocess.run((CLUSTER, "up", "--name", tier.instance, *options), check=True)
-        if tier.has_node:
-            subprocess.run((CLUSTER, "image", "build"), check=True)
-        yield {**os.environ, **exports(tier.instance)}
+        yield target.environment
     finally:
-        if not was_there:
-            subprocess.run((CLUSTER, "down", "--name", tier.instance), check=False)
-
-
-def exports(instance: str) -> dict[str, str]:
-    """The variables that `cluster env` tells a shell to export."""
-    command = (CLUSTER, "env", "--name", instance)
-    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    pairs = (line.removeprefix("export ").split("=", 1) for line in text.splitlines())
-    return {name: os.path.expandvars(value.strip('"')) for name, value in pairs}
+        if target.made:
+            release(target.made)
 
 
 def run(tier: Tier) -> Outcome:
@@ -89,8 +69,8 @@ def run(tier: Tier) -> Outcome:
                     print(line, end="", flush=True)
                     last = line.strip() or last
             exit_code = tests.returncode
-    except subprocess.CalledProcessError as error:
-        exit_code, last = error.returncode, f"no cluster to run on: {' '.join(error.cmd)} failed"
+    except TargetError as error:
+        exit_code, last = 1, f"no cluster to run on: {error}"
     return Outcome(tier.name, exit_code, last, time.monotonic() - started)
 
 

@@ -1,6 +1,6 @@
 """The world around the model, as one pod: its tables, its clients, and the day it changes.
 
-GET /state?since=SECOND tells the counters; POST /recalibrate changes the instrument for good.
+GET /state tells the counters of the last minute; POST /recalibrate changes the instrument for good.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pandas as pd
@@ -67,11 +66,9 @@ async def _control(world: World, clients: Clients) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, target, _ = head.split(" ", 2)
-        url = urlsplit(target)
-        if (method, url.path) == ("POST", "/recalibrate"):
+        if (method, target) == ("POST", "/recalibrate"):
             await asyncio.to_thread(world.recalibrate)
-        since = int(parse_qs(url.query).get("since", ["0"])[0])
-        state = {"recalibrated": world.is_recalibrated, **clients.state(since)}
+        state = {"recalibrated": world.is_recalibrated, **clients.state()}
         body = json.dumps(state).encode()
         head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

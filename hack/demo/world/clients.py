@@ -12,6 +12,7 @@ from hack.demo.world.connection import Answer, Connection
 CONNECTIONS = 8
 LABEL_DELAY_SECONDS = 1.0  # until the pathologist's answer is known
 WAITING_LABELS = 5_000  # bound of what is held; at the demo's rate a minute of labels
+SECONDS_TOLD = 60
 QUIET_SECONDS = 0.5  # between looks while there is no model yet
 
 
@@ -67,8 +68,9 @@ class Clients:
                 group.create_task(self._predict(started, index))
             group.create_task(self._feed_back(started))
 
-    def state(self, since: int) -> dict[str, object]:
-        """The counters from second `since` on."""
+    def state(self) -> dict[str, object]:
+        """The counters of the last minute."""
+        since = int(time.time()) - SECONDS_TOLD
         return {
             "sent": self.sent,
             "firstFailures": self.first_failures,

@@ -1,0 +1,89 @@
+"""Tidegate's story on a real cluster: `make demo`, and `make demo-down` after it."""
+
+import argparse
+import sys
+import time
+
+import matplotlib as mpl
+from hack.demo import report, stage
+from hack.demo.play import ActFailedError, Play
+from hack.demo.screen import Screen
+from hack.demo.stage import Stage
+from hack.demo.watch import Watch
+from hack.target import ROOT, TargetError, existing, reach
+from rich.console import Console
+
+REPORT = ROOT / "demo-report" / "report.html"
+INTRODUCTION = """\
+Is a tumour malignant? 569 of them were measured (30 features, the UCI breast-cancer table). Some
+rows train models; the others are sent as requests, and their labels come back as feedback."""
+
+
+def up(screen: Screen) -> int:
+    """Play all acts; 0 only if each ended as told."""
+    target = reach("default", has_node=True)
+    stage.remember(target)
+    started = time.monotonic()
+    place = Stage(target)
+    screen.tell(INTRODUCTION)
+    with screen.console.status("installing Tidegate by its chart"):
+        place.install()
+    with screen.console.status("the object store, the tables, the Model and its policy"):
+        place.furnish()
+    screen.tell(f"Tidegate is installed; the stage is set ({time.monotonic() - started:.0f} s).")
+    watch = Watch(target.environment["KUBECONFIG"])
+    play = Play(place, watch, screen)
+    failure = ""
+    try:
+        play.run()
+    except (ActFailedError, TargetError) as error:
+        failure = str(error)
+    place.end_clients()
+    screen.console.print()
+    report.show(screen, play.endings, play.accuracy)
+    report.write(REPORT, watch.history, play.endings, play.accuracy, failure)
+    screen.tell(f"Report: {REPORT.relative_to(ROOT)}    Time: {time.monotonic() - started:.0f} s")
+    screen.tell(
+        "To look around: "
+        f"export KUBECONFIG={target.environment['KUBECONFIG']}; "
+        "kubectl get models,driftpolicies,trainingjobs -n tidegate-demo"
+    )
+    screen.tell("To remove all of it: make demo-down")
+    if failure:
+        screen.tell(f"Not as told: {failure}", "bold red")
+        return 1
+    screen.tell("Each act ended as told.", "bold green")
+    return 0
+
+
+def down(screen: Screen) -> int:
+    """Remove all that the demo made."""
+    with screen.console.status("removing the demo"):
+        found = existing("default")
+        if found is not None:
+            Stage(found).clear()
+    stage.forget()
+    screen.tell("The demo is gone.")
+    return 0
+
+
+def main() -> int:
+    """Run one command; Ctrl-C leaves nothing running."""
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("command", choices=("up", "down"))
+    command = parser.parse_args().command
+    mpl.use("svg")
+    screen = Screen(Console(highlight=False))
+    try:
+        return up(screen) if command == "up" else down(screen)
+    except TargetError as error:
+        screen.tell(f"error: {error}", "red")
+        return 1
+    except KeyboardInterrupt:
+        screen.tell("\ninterrupted: removing all that was started", "yellow")
+        down(screen)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

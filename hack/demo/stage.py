@@ -1,0 +1,114 @@
+"""Sets the demo up in a cluster, and clears it away again."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import yaml
+from hack.demo.watch import MODEL, NAMESPACE, POLICY
+from hack.target import CLUSTER, ROOT, Target, TargetError, release
+
+SYSTEM_NAMESPACE = "tidegate-system"
+MANIFESTS = Path(__file__).parent / "manifests"
+# Remembers, from `make demo` to `make demo-down`, that the cluster was made for the demo.
+RECORD = Path.home() / ".cache/tidegate/demo.json"
+INSTALL_SECONDS, READY_SECONDS, DELETE_SECONDS = 180, 120, 120
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The demo's place in a cluster."""
+
+    target: Target
+
+    def install(self) -> None:
+        """Install Tidegate by its chart, as a user would."""
+        registry, tag = self.target.environment["REGISTRY"], self.target.environment["TAG"]
+        self._run(
+            *("helm", "upgrade", "--install", "tidegate", str(ROOT / "charts/tidegate")),
+            *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait"),
+            *("--timeout", f"{INSTALL_SECONDS}s"),
+            *("--values", str(ROOT / "charts/tidegate/values-local.yaml")),
+            *("--set", f"image.registry={registry}", "--set", f"image.tag={tag}"),
+            *("--set", "crds.keep=false"),
+        )
+
+    def furnish(self) -> None:
+        """The namespace, an object store with the tables, the Model and its policy."""
+        self._run("kubectl", "apply", "-f", str(MANIFESTS / "namespace.yaml"))
+        store = ("s3", "--namespace", NAMESPACE, "--bucket", "demo")
+        self._run(CLUSTER, *store, "--image", self.target.image("s3"))
+        self._apply(self._program())
+        text = (MANIFESTS / "world.yaml").read_text()
+        self._apply(Template(text).substitute(image=self.target.image("runtime")))
+        ready = ("--for=condition=Ready", f"--timeout={READY_SECONDS}s")
+        self._run("kubectl", "wait", "--namespace", NAMESPACE, *ready, "pod/world")
+        self._run("kubectl", "apply", "-f", str(MANIFESTS / "drift-policy.yaml"))
+        self._run("kubectl", "apply", "-f", str(MANIFESTS / "model.yaml"))
+
+    def train(self, version: str) -> None:
+        """Create the TrainingJob of a version."""
+        documents = yaml.safe_load_all((MANIFESTS / "training-jobs.yaml").read_text())
+        job = next(d for d in documents if d["metadata"]["name"] == f"{MODEL}-{version}")
+        self._apply(json.dumps(job))
+
+    def printed(self) -> str:
+        """What `kubectl get` prints of the demo's objects."""
+        kinds = f"models/{MODEL},driftpolicies/{POLICY}"
+        return self._run("kubectl", "get", "--namespace", NAMESPACE, kinds)
+
+    def end_clients(self) -> None:
+        """No request is sent any more; all else stays to be looked at."""
+        self._run(
+            *("kubectl", "delete", "--namespace", NAMESPACE, "--ignore-not-found"),
+            *("--grace-period=1", "pod/world"),
+        )
+
+    def clear(self) -> None:
+        """Remove all that the demo made in the cluster."""
+        limit = f"--timeout={DELETE_SECONDS}s"
+        gone = ("--ignore-not-found", limit)
+        self._run("kubectl", "delete", "namespace", NAMESPACE, *gone)
+        helm = ("helm", "uninstall", "tidegate", "--namespace", SYSTEM_NAMESPACE)
+        self._run(*helm, "--ignore-not-found", "--wait", "--timeout", f"{DELETE_SECONDS}s")
+        self._run("kubectl", "delete", "namespace", SYSTEM_NAMESPACE, *gone)
+
+    def _program(self) -> str:
+        """The world's program as a ConfigMap."""
+        files = {path.name: path.read_text() for path in (MANIFESTS.parent / "world").glob("*.py")}
+        metadata = {"name": "world", "namespace": NAMESPACE}
+        return json.dumps(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+        )
+
+    def _apply(self, text: str) -> None:
+        self._run("kubectl", "apply", "-f", "-", text=text)
+
+    def _run(self, *command: str, text: str = "") -> str:
+        done = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=dict(self.target.environment),
+        )
+        if done.returncode:
+            raise TargetError(f"{' '.join(command[:4])} … failed:\n{done.stderr.strip()}")
+        return done.stdout
+
+
+def remember(target: Target) -> None:
+    """Note for `down` whether the cluster goes with the demo."""
+    if target.made:
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        RECORD.write_text(json.dumps({"made": target.made}))
+
+
+def forget() -> None:
+    """Take the cluster down if it was made for the demo."""
+    if RECORD.exists():
+        release(json.loads(RECORD.read_text())["made"])
+        RECORD.unlink()

@@ -1,0 +1,100 @@
+"""The cluster to work on: the one that KUBECONFIG names, or a local one that is brought up."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CLUSTER = str(ROOT / "hack/cluster/cluster")
+LOCAL_REGISTRY, TAG = "localhost", "dev"
+
+
+class TargetError(Exception):
+    """There is nothing to work on; the message says what mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A cluster that can be used."""
+
+    environment: Mapping[str, str]
+    """Of the process, with PATH to kubectl and helm, KUBECONFIG, REGISTRY and TAG."""
+    made: str = ""
+    """The local cluster that was brought up for this; empty if it was there before."""
+
+    def image(self, name: str) -> str:
+        """The reference of one of Tidegate's images."""
+        env = self.environment
+        return f"{env['REGISTRY'].rstrip('/')}/tidegate-{name}:{env['TAG']}"
+
+
+def reach(instance: str, *, has_node: bool) -> Target:
+    """A cluster that answers, with images for it if it has a node."""
+    if os.environ.get("KUBECONFIG"):
+        return _foreign(has_node=has_node)
+    made = "" if _runs(instance) else instance
+    options = () if has_node else ("--control-plane-only",)
+    try:
+        _cluster("up", "--name", instance, *options)
+        if has_node:
+            _cluster("image", "build")
+        return Target(_local(instance), made)
+    except BaseException:
+        if made:
+            release(made)
+        raise
+
+
+def existing(instance: str) -> Target | None:
+    """The cluster that `reach` would use, if it is there already."""
+    if os.environ.get("KUBECONFIG"):
+        return _foreign(has_node=False)
+    return Target(_local(instance)) if _runs(instance) else None
+
+
+def release(instance: str) -> None:
+    """Take a local cluster down."""
+    _cluster("down", "--name", instance)
+
+
+def _foreign(*, has_node: bool) -> Target:
+    registry = os.environ.get("REGISTRY", "")
+    if has_node and not registry:
+        raise TargetError(
+            "KUBECONFIG is set, so the images must come from a registry that this cluster reaches; "
+            "mend it with: make push REGISTRY=…, then the same REGISTRY=… here"
+        )
+    absent = [name for name in ("kubectl", "helm") if shutil.which(name) is None]
+    if absent:
+        raise TargetError(
+            f"not in PATH: {', '.join(absent)}; mend it with: "
+            f'PATH="$({CLUSTER} build kubectl helm):$PATH"'
+        )
+    return Target({**os.environ, "REGISTRY": registry, "TAG": os.environ.get("TAG", TAG)})
+
+
+def _cluster(*arguments: str) -> None:
+    done = subprocess.run((CLUSTER, *arguments), check=False)
+    if done.returncode:
+        raise TargetError(f"hack/cluster/cluster {' '.join(arguments)} failed; see above")
+
+
+def _runs(instance: str) -> bool:
+    command = (CLUSTER, "status", "--name", instance)
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _local(instance: str) -> dict[str, str]:
+    images = {"REGISTRY": LOCAL_REGISTRY, "TAG": TAG}
+    return {**os.environ, **_exports(instance), **images}
+
+
+def _exports(instance: str) -> dict[str, str]:
+    """The variables that `cluster env` tells a shell to export."""
+    command = (CLUSTER, "env", "--name", instance)
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    pairs = (line.removeprefix("export ").split("=", 1) for line in text.splitlines())
+    return {name: os.path.expandvars(value.strip('"')) for name, value in pairs}
