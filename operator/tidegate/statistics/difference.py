@@ -13,7 +13,8 @@ from scipy.special import xlog1py
 
 from tidegate.statistics.floats import Floats, pack, unpack
 
-LEVEL_MEMORY = 0.9  # the level of stable is followed over about ten slots
+LEVEL_MEMORY = 0.9  # the level of stable is followed over about ten slots ...
+LEVEL_ROWS = 2000  # ... or about this many rows, where slots are small
 LARGEST_BET = 0.95  # of the bet that a single row could ruin
 PROJECTIONS = 8  # fixed-point steps to the edge's nearest point; more do not change the bet
 SMALLEST_RATE = 1e-6  # keeps logarithms finite; far below what any slot can show
@@ -131,7 +132,8 @@ class DifferenceTest:
             self._bet(k1, n1, k0, n0)
         weight = n1 * n0 / (n1 + n0)
         self._pooled = self._pooled + np.array([weight * (k1 / n1 - k0 / n0), weight])
-        self._level = LEVEL_MEMORY * self._level + np.array([k0, n0])
+        keep = max(LEVEL_MEMORY, 1 - n0 / LEVEL_ROWS)
+        self._level = keep * self._level + np.array([k0, n0])
 
     def _bet(self, k1: int, n1: int, k0: int, n0: int) -> None:
         """Multiply the slot's e-values in; all rates bet on come from earlier slots."""

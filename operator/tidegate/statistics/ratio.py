@@ -82,10 +82,9 @@ class RatioTest:
     starting points, so that a regression that begins late is found almost as fast as an early one;
     the mass that has not started yet counts as 1.
 
-    Because the alternatives are multiples of the tolerated ratio, `tol` and `margin` may be given
-    anew for each slot. That keeps the guarantee as long as they depend on earlier slots only: each
-    slot then contributes one factor with expectation <= 1, given the past. A tolerance in absolute
-    terms belongs to `DifferenceTest`, which also gains evidence when no event happens at all.
+    The alternatives are multiples of the tolerated ratio, so that any tolerance leaves room above
+    and below it. A tolerance in absolute terms belongs to `DifferenceTest`: turned into a ratio by
+    stable's past rate it would be wrong whenever the level moves.
 
     `dispersion` divides the evidence: the number of rows that share their fate (requests of one
     sticky session), or "auto" to estimate it from the slots that have passed.
@@ -133,22 +132,11 @@ class RatioTest:
         self._late = np.full_like(self._steps, -np.inf)
         self._chi2 = 0.0
 
-    def update(
-        self,
-        k1: int,
-        n1: int,
-        k0: int,
-        n0: int,
-        tol: float | None = None,
-        margin: float | None = None,
-    ) -> None:
-        """Take in one closed slot; `tol` and `margin` may depend on earlier slots only."""
+    def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
+        """Take in one closed slot."""
         if not (0 <= k1 <= n1 and 0 <= k0 <= n0):
             raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
-        tolerated = 1.0 + (self.tol if tol is None else tol)
-        refused = 1.0 + (self.margin if margin is None else margin)
-        if min(tolerated, refused) < 1.0:
-            raise ValueError(f"tolerances must not be negative, got tol={tol}, margin={margin}")
+        tolerated, refused = 1.0 + self.tol, 1.0 + self.margin
         m = k1 + k0
         if n1 == 0 or n0 == 0 or m == 0:
             return

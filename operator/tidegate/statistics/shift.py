@@ -55,6 +55,11 @@ def breaking_difference(share: ArrayLike, budget: float) -> tuple[Floats, Floats
     return solve(y, 1.0, 1.0 - y), solve(fallen, -1.0, fallen)
 
 
+def _spare(histograms: Floats) -> int:
+    """Bins in use, less one: the degrees of freedom of their distance."""
+    return max(int((histograms.sum(0) > 0).sum()) - 1, 1)
+
+
 class ShiftTest:
     """Is the Jensen-Shannon distance of the two arms above `tol`, or below it?
 
@@ -67,12 +72,13 @@ class ShiftTest:
     with expectation <= exp(b (E1 u + E0 v - tol^2)) <= 1. Null of E_worse: in no slot is the
     distance above `tol`; shares may drift together as they like.
 
-    Safety. `JS >= tol` implies that some bin adds at least `tol^2 / K`, hence that the arms' shares
-    of that bin differ by `breaking_difference` or more, up or down. Each of the 2 K statements is
-    refuted by `log_bet`; E_good is the least of them. This takes about K times the rows of a test
-    that knew the direction, and never passes on silence. Assumed: the bin that breaks the tolerance
-    is the same in all slots, and stable's share of it does not fall more than two standard errors
-    below its past (a smaller share would be broken by a smaller difference).
+    Safety. `JS >= tol` implies that some one of K bins adds at least `tol^2 / K`, hence that the
+    arms' shares of it differ by `breaking_difference` or more, up or down. Each of the 2 K
+    statements is refuted by `log_bet`; E_good is the least of them. This takes about K times the
+    rows of a test that knew the direction, and never passes on silence. Bins that nobody has used
+    so far are tested as one. Assumed: the bin that breaks the tolerance is the same in all slots,
+    and stable's share of it does not fall more than two standard errors below its past (a smaller
+    share would be broken by a smaller difference).
 
     Source: S. Shekhar, A. Ramdas, arXiv 2112.09162 (two samples by betting); J. Lin, IEEE Trans.
     Information Theory 37 (1991); see also `log_bet`. Unit: nats; `tol` is a distance, base e.
@@ -131,7 +137,7 @@ class ShiftTest:
         past = self._past + PRIOR_ROWS * pooled
         q = past / past.sum(-1, keepdims=True)
         rows = past.sum(-1)
-        noise = (self.bins - 1) / 8 * float((1 / rows).sum())
+        noise = _spare(self._past) / 8 * float((1 / rows).sum())
         gap = float(js_terms(q[0], q[1]).sum()) - noise - self.tol**2
         if gap <= 0:
             return 0.0
@@ -147,13 +153,15 @@ class ShiftTest:
         return float((counts * np.log1p(b / n[:, None] * (scores - centre[:, None]))).sum())
 
     def _log_e_safe(self, counts: Floats, n1: float, n0: float) -> Floats:
-        stable = self._past[1]
+        used = self._past.sum(0) > 0
+        column = np.where(used, np.cumsum(used) - 1, used.sum())  # the unused share the last one
+        merge = np.eye(int(used.sum()) + 1)[column].T
+        stable, (k1, k0) = merge @ self._past[1], counts @ merge.T
         rows = float(stable.sum())
-        level = (stable + 0.1) / (rows + 0.1 * self.bins)
+        level = (stable + 0.1) / (rows + 0.1 * stable.size)
         lowered = np.maximum(stable / rows - LOWER * np.sqrt(level * (1 - level) / rows), 0.0)
-        up, down = breaking_difference(lowered, self.tol**2 / self.bins)
-        edges = np.stack([up, -down])
-        return log_bet(counts[0], n1, counts[1], n0, level, level, edges)
+        up, down = breaking_difference(lowered, self.tol**2 / stable.size)
+        return log_bet(k1, n1, k0, n0, level, level, np.stack([up, -down]))[:, column]
 
     def log_e_worse(self) -> float:
         """Evidence that the distance exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
@@ -168,13 +176,13 @@ class ShiftTest:
     def estimate(self) -> float | None:
         """The distance of the slot-weighted mean shares, its noise floor subtracted.
 
-        Formula: `sqrt(max(0, JS^2 - (K - 1) / (8 sum w)))`, `w = n1 n0 / (n1 + n0)`; None before
-        any slot had rows in both arms.
+        Formula: `sqrt(max(0, JS^2 - (K - 1) / (8 sum w)))`, `w = n1 n0 / (n1 + n0)`, K the bins in
+        use; None before any slot had rows in both arms.
         """
         if self._weight == 0:
             return None
         squared = float(js_terms(*(self._mean / self._weight)).sum())
-        return math.sqrt(max(0.0, squared - (self.bins - 1) / (8 * self._weight)))
+        return math.sqrt(max(0.0, squared - _spare(self._mean) / (8 * self._weight)))
 
     def to_state(self) -> dict[str, Any]:
         """Everything that `from_state` needs, as JSON."""

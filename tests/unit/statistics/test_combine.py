@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.statistics import combine, e_bh
@@ -11,6 +11,7 @@ evidence = st.lists(st.floats(-50, 50), min_size=1, max_size=6)
 
 
 @given(evidence)
+@settings(deadline=None)
 def test_combined_evidence_is_the_weighted_mean_of_e_values(log_e: list[float]) -> None:
     weights = np.arange(1, len(log_e) + 1)
     want = (np.exp(log_e) * weights).sum() / weights.sum()
@@ -19,6 +20,7 @@ def test_combined_evidence_is_the_weighted_mean_of_e_values(log_e: list[float]) 
 
 
 @given(evidence)
+@settings(deadline=None)
 def test_combined_evidence_is_never_below_the_union_bound(log_e: list[float]) -> None:
     assert combine(log_e, np.ones(len(log_e))) >= max(log_e) - math.log(len(log_e)) - 1e-9
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
@@ -25,6 +25,7 @@ counts = st.lists(st.integers(1, 500), min_size=6, max_size=6).map(np.array)
 
 
 @given(p=counts, q=counts)
+@settings(deadline=None)
 def test_distances_agree_with_scipy(p: np.ndarray, q: np.ndarray) -> None:
     bins = np.arange(6)
     a, b = p / p.sum(), q / q.sum()

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.evidence.latency import BINS, latency_bin
@@ -81,6 +81,7 @@ def test_relative_increase_in_whole_bins(increase: float, bins: int) -> None:
 
 
 @given(st.integers(1, 80))
+@settings(deadline=None)
 def test_bins_and_increase_are_inverse(bins: int) -> None:
     assert bins_of_increase(increase_of_bins(bins)) == bins
 

@@ -41,6 +41,7 @@ def test_exact_normaliser_is_the_moment_of_the_hypergeometric(n1: int, n0: int, 
 
 
 @given(n1=rows, n0=rows, data=st.data())
+@settings(deadline=None)
 def test_bound_is_the_smaller_binomial_and_never_below_the_moment(
     n1: int, n0: int, data: st.DataObject
 ) -> None:
@@ -122,6 +123,7 @@ def test_starts_with_no_evidence_and_no_estimate() -> None:
 
 
 @given(n1=rows, n0=rows, tol=st.sampled_from([0.0, 0.3, 40.0]), data=st.data())
+@settings(deadline=None)
 def test_evidence_is_monotone_in_the_events_of_each_arm(
     n1: int, n0: int, tol: float, data: st.DataObject
 ) -> None:
@@ -167,17 +169,6 @@ def test_a_changing_weight_does_not_bias_the_estimate() -> None:
     assert estimate == pytest.approx(1.0, rel=0.03)
 
 
-def test_a_tolerance_that_changes_by_slot_multiplies_the_slots() -> None:
-    one, two = RatioTest(restart=0.0, dispersion=1.0), RatioTest(restart=0.0, dispersion=1.0)
-    one.update(9, 300, 18, 700, tol=0.5, margin=0.5)
-    two.update(9, 300, 18, 700, tol=0.5, margin=0.5)
-    two.update(3, 100, 20, 900, tol=4.0, margin=4.0)
-    second = after((3, 100, 20, 900), restart=0.0, tol=4.0, margin=4.0)
-    assert np.allclose(two._worse, one._worse + second._worse)
-    assert np.allclose(two._good, one._good + second._good)
-    assert after((9, 300, 18, 700), tol=0.5, restart=0.0).log_e_worse() == one.log_e_worse()
-
-
 def test_a_tolerance_beyond_every_shown_ratio_still_decides() -> None:
     """Stable fails once in 100,000 rows, up to 0.5 points more is tolerated: a ratio of 501."""
     bad = after(*[(100, 500, 0, 49_500)] * 10, tol=500.0)
@@ -204,7 +195,7 @@ def test_clustered_rows_count_less() -> None:
     ),
     horizon=st.integers(1, 9),
 )
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_a_restored_test_goes_on_bit_for_bit(
     slots: list[tuple[int, int, int, int]], horizon: int
 ) -> None:
@@ -227,7 +218,6 @@ def test_a_restored_test_goes_on_bit_for_bit(
         pytest.param(lambda: RatioTest(restart=1.0), "restart", id="no mass left to start with"),
         pytest.param(lambda: RatioTest(dispersion=0.5), "dispersion", id="dispersion below one"),
         pytest.param(lambda: RatioTest().update(2, 1, 0, 5), "exceed", id="more events than rows"),
-        pytest.param(lambda: RatioTest().update(1, 5, 1, 5, tol=-1), "negative", id="slot's tol"),
     ],
 )
 def test_refuses_nonsense(make: object, message: str) -> None:
