@@ -120,7 +120,7 @@ class Kube:
             assert page is not None, "only a single object can be absent"  # noqa: S101 - for mypy
             # Items of a list come without their type.
             kind = {"apiVersion": resource.api_version, "kind": resource.kind}
-            items += [{**item, **kind} for item in page["items"]]
+            items += [{**item, **kind} for item in page["items"] or ()]
             token = page["metadata"].get("continue", "")
             if not token:
                 return items, page["metadata"]["resourceVersion"]
