@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tidegate.clients.kube import Kube, configuration
 
@@ -19,3 +21,11 @@ async def kube(kubeconfig: Path, answers: list[tuple[str, str, int]]) -> AsyncIt
     client = Kube(await configuration(kubeconfig), lambda *answer: answers.append(answer))
     yield client
     await client.close()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "signing.pem"
+    private = Ed25519PrivateKey.generate()
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path

@@ -1,0 +1,111 @@
+"""Operators as their image starts them, for the tests."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+
+class Replica:
+    """A running operator."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, port: int) -> None:
+        self.process = process
+        self._log = log
+        self._port = port
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def says(self, text: str) -> Callable[[], bool]:
+        def check() -> bool:
+            assert self.process.returncode is None, self.log
+            return text in self.log
+
+        return check
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """The answer's status and text; a replica that is still starting is waited for."""
+        url = f"http://127.0.0.1:{self._port}{path}"
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with session.get(url) as answer:
+                        return answer.status, await answer.text()
+                except aiohttp.ClientConnectorError:
+                    assert self.process.returncode is None, self.log
+                    await asyncio.sleep(0.1)
+
+    async def has_reconciled(self, models: int) -> None:
+        """Poll until so many reconciles of Models were counted."""
+        async with asyncio.timeout(20):
+            while await self._reconciles() < models:  # noqa: ASYNC110 - it happens in the replica
+                await asyncio.sleep(0.1)
+
+    async def is_quiet(self) -> None:
+        """Poll until nothing was reconciled for two seconds."""
+        async with asyncio.timeout(30):
+            before = -1.0
+            while before != (before := await self._reconciles()):  # noqa: ASYNC110 - see above
+                await asyncio.sleep(2)
+
+    async def _reconciles(self) -> float:
+        _, text = await self.get("/metrics")
+        counts = re.findall(r'tidegate_reconcile_total\{kind="Model".*\} (\S+)', text)
+        return sum(map(float, counts))
+
+    async def stop(self) -> float:
+        """Tell it to end; the seconds that it took."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            await self.process.wait()
+        return time.monotonic() - began
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def replica(
+    kubeconfig: Path, key: Path, namespace: str, name: str, **environment: str
+) -> AsyncIterator[Replica]:
+    port = free_port()
+    log = key.with_name(f"{name}.log")
+    settings = {
+        "KUBECONFIG": str(kubeconfig),
+        "TIDEGATE_NAMESPACE": namespace,
+        "TIDEGATE_POD_NAME": name,
+        "TIDEGATE_SIDECAR_IMAGE": "sidecar:1",
+        "TIDEGATE_RUNTIME_IMAGE": "runtime:1",
+        "TIDEGATE_SIGNING_KEY": str(key),
+        "TIDEGATE_WATCH_NAMESPACES": namespace,
+        "TIDEGATE_HTTP_PORT": str(port),
+    }
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tidegate.controllers",
+            env=os.environ | settings | environment,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        yield Replica(process, log, port)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
