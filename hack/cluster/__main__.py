@@ -19,13 +19,17 @@ from hack.cluster.commands import parser
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import Instance, cache_directory, recorded
+from hack.cluster.lock import exclusive
 
 
 def main() -> int:
     """Run one command; errors that a person can mend come without a stack trace."""
     arguments = parser().parse_args()
     try:
-        return COMMANDS[arguments.command](arguments) or 0
+        if arguments.command in READ_ONLY:
+            return COMMANDS[arguments.command](arguments) or 0
+        with exclusive(cache_directory()):
+            return COMMANDS[arguments.command](arguments) or 0
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -102,7 +106,8 @@ def _image(arguments: argparse.Namespace) -> None:
     if arguments.action == "base":
         build.ensure_base(cache)
     elif arguments.action == "push":
-        build.push(cache, targets, arguments.registry, arguments.tag)
+        registry = build.Registry(arguments.registry, arguments.tag, not arguments.insecure)
+        build.push(cache, targets, registry)
     else:
         for target in targets:
             build.build(cache, target, arguments.base)
@@ -131,6 +136,7 @@ def _s3(arguments: argparse.Namespace) -> None:
     s3.ensure(client, arguments.namespace, image, arguments.bucket)
 
 
+READ_ONLY = {"status", "kubeconfig", "env"}
 COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "up": _up,
     "down": _down,

@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster import images, wheels
 from hack.cluster.binaries import ensure_built
-from hack.cluster.console import progress, say
+from hack.cluster.console import progress
 from hack.cluster.shell import run
 
 SUITE = "bookworm"
@@ -67,10 +68,28 @@ def build(cache: Path, target: str, base: str | None = None) -> None:
         )  # fmt: skip
 
 
-def push(cache: Path, targets: Sequence[str], registry: str, tag: str) -> None:
-    """Push to a registry that a cluster elsewhere pulls from; logins are those of buildah."""
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Where a cluster elsewhere pulls from; logins are those of `buildah login`."""
+
+    address: str
+    tag: str
+    verify_tls: bool
+
+    def reference(self, target: str) -> str:
+        """The name of a target's image in the registry."""
+        return f"{self.address.rstrip('/')}/tidegate-{target}:{self.tag}"
+
+
+def push(cache: Path, targets: Sequence[str], registry: Registry) -> None:
+    """Push built images to a registry."""
     for target in targets:
-        destination = f"{registry.rstrip('/')}/tidegate-{target}:{tag}"
+        if images.image_id(cache, reference(target)) is None:
+            raise ClusterError(
+                f"image {reference(target)} is not built yet",
+                f"hack/cluster/cluster image build --target {target}",
+            )
+        destination = registry.reference(target)
         with progress(f"push {destination}"):
-            images.buildah(cache, "push", reference(target), f"docker://{destination}")
-    say(f"pushed to {registry}")
+            verify = f"--tls-verify={str(registry.verify_tls).lower()}"
+            images.buildah(cache, "push", verify, reference(target), f"docker://{destination}")

@@ -70,6 +70,9 @@ def _image(image: argparse.ArgumentParser) -> None:
     building.add_argument("--no-load", action="store_true", help="do not load into the node")
     pushing = actions.add_parser("push", help="push built images to a registry")
     pushing.add_argument("registry", help="for example registry.example.com/team")
+    pushing.add_argument(
+        "--insecure", action="store_true", help="plain HTTP, or no known authority"
+    )
     pushing.add_argument("--tag", default="dev", help="tag in the registry (default: %(default)s)")
     for action in (base, building, pushing):
         _no_install(action)

@@ -19,6 +19,16 @@ KUBERNETES_NAMESPACE = "k8s.io"
 START_SECONDS = 60.0
 KILL_SECONDS = 20.0
 CGROUPS = Path("/sys/fs/cgroup")
+CNI_RESULTS = Path("/var/lib/cni/results")
+POD_LOG_LINKS = Path("/var/log/containers")
+KUBELET_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
+BUILDAH_CACHE = Path("/var/lib/containers/cache")
+# Fixed paths inside containerd, its shims and the kubelet, which others may use too.
+SHARED_DIRECTORIES = (
+    CNI_RESULTS, CNI_RESULTS.parent, POD_LOG_LINKS, KUBELET_SOCKET.parent, Path("/var/lib/kubelet"),
+    Path("/run/containerd/runc/k8s.io"), Path("/run/containerd/runc"), Path("/run/containerd/s"),
+    Path("/run/containerd"), BUILDAH_CACHE.parent,
+)  # fmt: skip
 
 
 def root(cache: Path) -> Path:
@@ -111,11 +121,36 @@ def end_pods() -> None:
 def remove_traces(instance: Instance) -> None:
     """Unmount and delete what containerd and the kubelet leave outside the state folder."""
     _unmount_below(instance.state, RUN_DIRECTORY, root(instance.cache))
-    _remove_cgroups(root(instance.cache))
-    for link in Path("/var/log/containers").glob("*.log"):
+    ids = _container_ids(root(instance.cache))
+    for parent in (*CGROUPS.glob(KUBERNETES_NAMESPACE), *CGROUPS.glob(f"*/{KUBERNETES_NAMESPACE}")):
+        for name in ids:
+            _remove_empty(parent / name)
+        _remove_empty(parent)
+    for result in CNI_RESULTS.glob("*"):
+        if any(name in result.name for name in ids):
+            result.unlink()
+    for link in POD_LOG_LINKS.glob("*.log"):
         if link.is_symlink() and str(instance.logs) in str(link.readlink()):
             link.unlink()
+    for address in RUN_DIRECTORY.glob("containerd/*/*/*/address"):
+        Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+    KUBELET_SOCKET.unlink(missing_ok=True)
+    if not BUILDAH_CACHE.with_name("storage").exists():  # else another buildah or podman uses it
+        shutil.rmtree(BUILDAH_CACHE, ignore_errors=True)
     shutil.rmtree(RUN_DIRECTORY, ignore_errors=True)
+    for directory in SHARED_DIRECTORIES:
+        _remove_empty(directory)
+
+
+def _container_ids(containerd: Path) -> list[str]:
+    records = containerd / "io.containerd.grpc.v1.cri"
+    return [path.name for path in (*records.glob("sandboxes/*"), *records.glob("containers/*"))]
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a folder unless somebody else has something in it."""
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def mounts_below(*directories: Path) -> list[str]:
@@ -132,15 +167,3 @@ def _unmount_below(*directories: Path) -> None:
             succeeds("umount", "--lazy", point)
     if left := mounts_below(*directories):
         raise ClusterError(f"cannot unmount {' '.join(left)}", "fuser -vm <mount point> tells why")
-
-
-def _remove_cgroups(containerd: Path) -> None:
-    """Each container had a cgroup named by its id; an empty one can be removed safely."""
-    records = containerd / "io.containerd.grpc.v1.cri"
-    ids = [path.name for path in (*records.glob("sandboxes/*"), *records.glob("containers/*"))]
-    for parent in [*CGROUPS.glob(KUBERNETES_NAMESPACE), *CGROUPS.glob(f"*/{KUBERNETES_NAMESPACE}")]:
-        for name in ids:
-            with contextlib.suppress(OSError):
-                (parent / name).rmdir()
-        with contextlib.suppress(OSError):
-            parent.rmdir()

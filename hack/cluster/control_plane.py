@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from hack.cluster import ports
+from hack.cluster import components
 from hack.cluster.instance import SERVICE_SUBNET, Instance
 from hack.cluster.processes import Supervisor
 
@@ -18,41 +18,29 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],  # so that a request is one line, a watch two
     "rules": [{"level": "Metadata"}],
 }
-NO_PROXY = {"NO_PROXY": "*", "no_proxy": "*"}  # every address a component calls is local
 
 
 def start(instance: Instance, binaries: Path, supervisor: Supervisor) -> None:
     """Start what does not run yet, each after the one it needs has answered."""
-    etcd = f"http://127.0.0.1:{instance.ports.etcd}"
-    _ensure(supervisor, instance, "etcd", "127.0.0.1", _etcd(instance, binaries))
-    supervisor.wait_for("etcd", lambda: unanswered(f"{etcd}/health"), START_SECONDS)
+    loopback = "127.0.0.1"
 
-    policy = instance.state / "audit-policy.json"
-    policy.write_text(json.dumps(AUDIT_POLICY))
-    _ensure(
-        supervisor, instance, "kube-apiserver", instance.address, _apiserver(instance, binaries)
-    )
+    def ensure(name: str, command: list[str], listens: dict[str, str]) -> None:
+        components.ensure(instance, supervisor, name, command, listens)
+
+    ensure("etcd", _etcd(instance, binaries), {"etcd": loopback, "etcd_peer": loopback})
+    health = f"http://127.0.0.1:{instance.ports.etcd}/health"
+    supervisor.wait_for("etcd", lambda: unanswered(health), START_SECONDS)
+
+    (instance.state / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY))
+    ensure("kube-apiserver", _apiserver(instance, binaries), {"apiserver": instance.address})
     supervisor.wait_for("kube-apiserver", lambda: api(instance, "/readyz"), START_SECONDS)
 
-    loopback = "127.0.0.1"
-    command = _controller_manager(instance, binaries)
-    _ensure(supervisor, instance, "kube-controller-manager", loopback, command)
+    manager = _controller_manager(instance, binaries)
+    ensure("kube-controller-manager", manager, {"controller_manager": loopback})
     if instance.has_node:
-        _ensure(supervisor, instance, "kube-scheduler", loopback, _scheduler(instance, binaries))
+        ensure("kube-scheduler", _scheduler(instance, binaries), {"scheduler": loopback})
     account = "/api/v1/namespaces/default/serviceaccounts/default"
     supervisor.wait_for("kube-controller-manager", lambda: api(instance, account), START_SECONDS)
-
-
-def _ensure(
-    supervisor: Supervisor, instance: Instance, name: str, address: str, command: list[str]
-) -> None:
-    """Start a component; before that its ports must be free."""
-    process = supervisor.find(name)
-    if process is None or not process.alive:
-        field = name.removeprefix("kube-").replace("-", "_")
-        variable = f"TIDEGATE_{field.upper()}_PORT"
-        ports.require_free(name, address, getattr(instance.ports, field), variable)
-    supervisor.ensure(name, command, NO_PROXY)
 
 
 def unanswered(url: str, context: ssl.SSLContext | None = None) -> str:

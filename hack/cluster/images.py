@@ -29,7 +29,11 @@ def buildah(cache: Path, *arguments: str) -> str:
         "buildah", "--root", f"{directory(cache)}/storage", "--runroot", f"{RUN_DIRECTORY}/buildah",
         "--storage-driver", "overlay", *arguments,
     ]  # fmt: skip
-    return run(command, extra={"BUILDAH_ISOLATION": "chroot"})
+    settings = directory(cache) / "containers.conf"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    # Builds use the host's network; still, buildah would make /etc/cni for a network of its own.
+    settings.write_text(f'[network]\nnetwork_config_dir = "{directory(cache)}/cni"\n')
+    return run(command, extra={"BUILDAH_ISOLATION": "chroot", "CONTAINERS_CONF": str(settings)})
 
 
 def build_scratch(cache: Path, reference: str, dockerfile: str, program: Path) -> None:

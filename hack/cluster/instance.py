@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import ClassVar
 
 from hack.cluster.errors import ClusterError
 
@@ -21,6 +22,8 @@ RUN_DIRECTORY = Path("/run/tidegate")  # sockets and mounts: gone after a reboot
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Every TCP port a cluster listens on; TIDEGATE_<FIELD>_PORT overrides one."""
+
+    coredns: ClassVar[int] = 53  # resolv.conf knows no other port
 
     apiserver: int = 6443
     etcd: int = 2379

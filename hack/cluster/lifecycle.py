@@ -115,7 +115,7 @@ def status(instance: Instance) -> bool:
         say(f"  {process.name:<24} pid {process.pid:<8} {fate}")
     checks = {"API server": control_plane.api(instance, "/readyz")}
     if instance.has_node and not checks["API server"]:
-        checks["node"] = node.node_not_ready(instance)
+        checks["node"] = node.node_not_ready(instance, supervisor.started("kubelet"))
     for what, lacks in checks.items():
         healthy &= not lacks
         say(f"  {what:<24} {lacks or 'ready'}")

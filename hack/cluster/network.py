@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 from pathlib import Path
 
 from hack.cluster.errors import ClusterError
@@ -12,7 +13,6 @@ LINK = "tidegate0"
 TABLE = "tidegate"
 KUBE_PROXY_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-CNI_RESULTS = Path("/var/lib/cni/results")
 # Every pod hangs on a link of its own and all its traffic is routed by the host, so that address
 # translation sees both directions. A bridge would need the br_netfilter module for that.
 POD_NETWORK = {
@@ -67,17 +67,13 @@ def ensure(instance: Instance) -> None:
 
 def link_exists() -> bool:
     """Say whether the node's own interface is there."""
-    return Path("/sys/class/net", LINK).exists()
+    return LINK in {name for _, name in socket.if_nameindex()}
 
 
 def _remember_forwarding(instance: Instance) -> None:
     before = instance.state / "ip_forward.before"
     if not before.exists():
         before.write_text(IP_FORWARD.read_text())
-
-
-def _drops_forwarded() -> bool:
-    return "-P FORWARD DROP" in run(["iptables", "-S", "FORWARD"])
 
 
 def _forward_rules() -> list[list[str]]:
@@ -87,7 +83,7 @@ def _forward_rules() -> list[list[str]]:
 
 def _allow_forwarding() -> None:
     """Docker and ufw drop forwarded packets by default: let the pods' packets pass there."""
-    if not _drops_forwarded():
+    if "-P FORWARD DROP" not in run(["iptables", "-S", "FORWARD"]):
         return
     for rule in _forward_rules():
         if not succeeds("iptables", "-C", *rule):
@@ -96,7 +92,7 @@ def _allow_forwarding() -> None:
 
 def remove(instance: Instance) -> None:
     """Take away every link, rule and file that `ensure`, kube-proxy and the pods left."""
-    if _drops_forwarded():
+    if POD_SUBNET in run(["iptables", "-S", "FORWARD"]):
         for rule in _forward_rules():
             succeeds("iptables", "-D", *rule)
     for family, table in (("ip", TABLE), *KUBE_PROXY_TABLES):
@@ -105,8 +101,3 @@ def remove(instance: Instance) -> None:
         run(["ip", "link", "delete", LINK])
     with contextlib.suppress(FileNotFoundError):
         IP_FORWARD.write_text((instance.state / "ip_forward.before").read_text())
-    for result in CNI_RESULTS.glob("tidegate-*"):
-        result.unlink()
-    for directory in (CNI_RESULTS, CNI_RESULTS.parent):  # only if nobody else uses CNI
-        with contextlib.suppress(OSError):
-            directory.rmdir()

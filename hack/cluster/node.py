@@ -1,11 +1,12 @@
 """The node: containerd, kubelet, kube-proxy and DNS as processes of this machine."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
-from hack.cluster import containers, ports
+from hack.cluster import components, containers
 from hack.cluster.console import progress
-from hack.cluster.control_plane import NO_PROXY, api, unanswered
+from hack.cluster.control_plane import api, unanswered
 from hack.cluster.instance import (
     DNS_SERVICE_ADDRESS,
     NODE_ADDRESS,
@@ -21,42 +22,40 @@ ADDONS = Path(__file__).parent / "addons.yaml"
 
 def start(instance: Instance, binaries: Path, supervisor: Supervisor) -> None:
     """Start what the pods need, and wait until the node is Ready and DNS answers."""
-    _ensure(supervisor, instance, "kubelet", _kubelet(instance, binaries), NODE_ADDRESS)
-    _ensure(supervisor, instance, "kube-proxy", _kube_proxy(instance, binaries), "127.0.0.1")
+    loopback = "127.0.0.1"
+
+    def ensure(name: str, command: list[str], listens: dict[str, str]) -> None:
+        components.ensure(instance, supervisor, name, command, listens)
+
+    kubelet = {"kubelet": NODE_ADDRESS, "kubelet_health": loopback}
+    ensure("kubelet", _kubelet(instance, binaries), kubelet)
+    proxy = {"kube_proxy_health": loopback, "kube_proxy_metrics": loopback}
+    ensure("kube-proxy", _kube_proxy(instance, binaries), proxy)
     with progress("service kube-dns"):
         of_instance(instance)("apply", "--server-side", "-f", str(ADDONS))
-    _ensure(supervisor, instance, "coredns", _coredns(instance, binaries), "127.0.0.1")
+    dns = {"coredns": NODE_ADDRESS, "coredns_ready": loopback}
+    ensure("coredns", _coredns(instance, binaries), dns)
+
+    since = supervisor.started("kubelet")
     health = f"http://127.0.0.1:{instance.ports.kube_proxy_health}/healthz"
     supervisor.wait_for("kube-proxy", lambda: unanswered(health), START_SECONDS)
     ready = f"http://127.0.0.1:{instance.ports.coredns_ready}/ready"
     supervisor.wait_for("coredns", lambda: unanswered(ready), START_SECONDS)
-    supervisor.wait_for("kubelet", lambda: node_not_ready(instance), START_SECONDS)
+    supervisor.wait_for("kubelet", lambda: node_not_ready(instance, since), START_SECONDS)
 
 
-def node_not_ready(instance: Instance) -> str:
-    """Empty if the node is Ready, else the kubelet's own reason."""
+def node_not_ready(instance: Instance, since: datetime) -> str:
+    """Empty if the kubelet said after `since` that the node is Ready, else its reason."""
     if lacks := api(instance, f"/api/v1/nodes/{NODE_NAME}"):
         return f"the node is not registered yet: {lacks}"
     node = json.loads(of_instance(instance)("get", "node", NODE_NAME, "-o", "json"))
     for condition in node["status"].get("conditions", []):
-        if condition["type"] == "Ready" and condition["status"] != "True":
-            return str(condition["message"])
-    return "" if is_ready(node) else "the node has no Ready condition yet"
-
-
-def _ensure(
-    supervisor: Supervisor, instance: Instance, name: str, command: list[str], address: str
-) -> None:
-    process = supervisor.find(name)
-    if process is None or not process.alive:
-        for field in (field for field in instance.ports.__slots__ if _belongs(field, name)):
-            variable = f"TIDEGATE_{field.upper()}_PORT"
-            ports.require_free(name, address, getattr(instance.ports, field), variable)
-    supervisor.ensure(name, command, NO_PROXY)
-
-
-def _belongs(field: str, name: str) -> bool:
-    return field.startswith(name.replace("-", "_"))
+        if condition["type"] != "Ready":
+            continue
+        if datetime.fromisoformat(condition["lastHeartbeatTime"]) < since:
+            return "what the API server knows of the node is from before the kubelet's start"
+        return "" if is_ready(node) else str(condition["message"])
+    return "the node has no Ready condition yet"
 
 
 def _kubelet(instance: Instance, binaries: Path) -> list[str]:

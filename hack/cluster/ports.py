@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from hack.cluster.errors import ClusterError
+from hack.cluster.instance import Ports
 
 LISTEN = "0A"
 
@@ -59,7 +60,8 @@ def require_free(what: str, address: str, port: int, variable: str) -> None:
     """Fail with the holder's pid and the way out if the port is taken."""
     holder = conflict(address, port)
     if holder:
+        another = f", or use another port: {variable}={port + 100} (or --port-offset 100)"
         raise ClusterError(
             f"{what} needs port {port} on {address}, which is taken by {holder}",
-            f"end that process, or use another: {variable}={port + 100} (or --port-offset 100)",
+            f"end that process{another if port != Ports.coredns else ''}",
         )

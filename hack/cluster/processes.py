@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hack.cluster.console import wait_until
@@ -19,16 +20,23 @@ STOP_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process we started: the pid counts only together with the moment the process began."""
+    """A process we started: the pid counts only together with the boot and the moment it began."""
 
     name: str
     pid: int
-    start_ticks: int
+    start_ticks: int | None
+    boot: str
     command: tuple[str, ...]
 
     @property
     def alive(self) -> bool:
-        return start_ticks(self.pid) == self.start_ticks
+        known = self.start_ticks is not None and self.boot == boot_id()
+        return known and self.start_ticks == start_ticks(self.pid)
+
+
+def boot_id() -> str:
+    """Tells one boot of the machine from the next."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def start_ticks(pid: int) -> int | None:
@@ -64,6 +72,11 @@ class Supervisor:
         paths = sorted(self._records.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         return [process for path in paths if (process := self.find(path.stem))]
 
+    def started(self, name: str) -> datetime:
+        """When the process was started, in whole seconds, as Kubernetes writes times."""
+        written = (self._records / f"{name}.json").stat().st_mtime
+        return datetime.fromtimestamp(int(written), tz=UTC)
+
     def ensure(
         self, name: str, command: Sequence[str], extra: Mapping[str, str] | None = None
     ) -> bool:
@@ -84,9 +97,10 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C in this terminal must not reach the cluster
                 env={**os.environ, **(extra or {})},
             )
-        ticks = start_ticks(child.pid)
-        record = Process(name, child.pid, ticks or 0, tuple(command))
-        (self._records / f"{name}.json").write_text(json.dumps(asdict(record), indent=1))
+        record = Process(name, child.pid, start_ticks(child.pid), boot_id(), tuple(command))
+        unfinished = self._records / f"{name}.new"
+        unfinished.write_text(json.dumps(asdict(record), indent=1))
+        unfinished.rename(self._records / f"{name}.json")  # whole, or not there at all
         return True
 
     def require(self, name: str) -> None:
