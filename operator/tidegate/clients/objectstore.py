@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,7 +115,7 @@ class ObjectStore:
         with _converted(uri):
             answer = self._client.get_object(Bucket=bucket, Key=key)
             total, done = int(answer["ContentLength"]), 0
-            with answer["Body"] as body, target.open("wb") as file:
+            with closing(answer["Body"]) as body, target.open("wb") as file:
                 for chunk in body.iter_chunks(CHUNK_BYTES):
                     done += len(chunk)
                     if done > limit_bytes:

@@ -55,6 +55,8 @@ def make_dataset(
     if tables.test is not None:
         held_out = _labelled(tables.test, tables.target, "test")
     else:
+        # A target of the wrong kind is told as that, and not as rows that can't be split.
+        _target(train[tables.target], task)
         train, held_out = _split(train, tables.target, task, holdout, seed)
     return Dataset(
         _rows(train, tables, kinds, task), _rows(held_out, tables, kinds, task), kinds, task
@@ -89,12 +91,12 @@ def _split(
 
 
 def _rows(frame: pd.DataFrame, tables: Tables, kinds: dict[str, Kind], task: Task) -> Rows:
-    target = (
-        _labels(frame[tables.target])
-        if task == "classification"
-        else _numbers(frame[tables.target])
-    )
-    return Rows({name: values(frame[name], kinds[name]) for name in tables.features}, target)
+    columns = {name: values(frame[name], kinds[name]) for name in tables.features}
+    return Rows(columns, _target(frame[tables.target], task))
+
+
+def _target(target: "pd.Series[Any]", task: Task) -> NDArray[Any]:
+    return _labels(target) if task == "classification" else _numbers(target)
 
 
 def _numbers(target: "pd.Series[Any]") -> NDArray[np.float64]:

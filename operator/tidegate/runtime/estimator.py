@@ -24,7 +24,7 @@ def build(spec: Sklearn, seed: int) -> Any:
     names = _parameter_names(cls)
     for name in spec.parameters:
         if name not in names:
-            raise invalid_parameter(name, f"{cls.__name__} has no parameter {name!r}", names)
+            raise invalid_parameter(name, f"{cls.__name__} has no parameter {name!r}.", names)
     seeded = {"random_state": seed} if "random_state" in names else {}
     try:
         estimator = cls(**{**seeded, **spec.parameters})
@@ -48,9 +48,10 @@ def parameters_of(estimator: Any) -> tuple[str, ...]:
 
 def invalid_parameter(name: str, what: str, names: tuple[str, ...]) -> StageError:
     """The error that names a parameter and those that there are."""
-    near = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near and near[0] != name else ""
-    message = f"{what}{hint} Its parameters are {', '.join(names)}"
+    folded = {n.lower(): n for n in names}
+    near = get_close_matches(name.lower(), folded, n=1) if name not in names else []
+    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+    message = f"{what}{hint} Its parameters are {', '.join(names)}."
     return StageError(Reason.PARAMETER_INVALID, message, field=f"{PARAMETERS_FIELD}.{name}")
 
 

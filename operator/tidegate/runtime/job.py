@@ -56,6 +56,11 @@ class Workspace:
         """The files to publish."""
         return self._made("out")
 
+    def clear_out(self) -> None:
+        """Forget the files of an earlier try: `publish` uploads all that is there."""
+        for path in self.out.iterdir():
+            path.unlink()
+
     def remember(self, stage: str, facts: Mapping[str, Any]) -> None:
         """Keep what a later stage must know."""
         (self._made("state") / f"{stage}.json").write_text(json.dumps(facts))

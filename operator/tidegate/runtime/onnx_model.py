@@ -56,4 +56,6 @@ class OnnxModel:
         values = np.asarray(outputs[0]).reshape(-1)
         if not self._has_probabilities:
             return values, None
-        return values, np.asarray(outputs[1], dtype=np.float64)
+        probabilities = np.asarray(outputs[1], dtype=np.float64)
+        # Single precision leaves sums such as 0.9999998, which metrics refuse as no probabilities.
+        return values, probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 from tidegate.errors import TerminalError
 
-EXIT_PERMANENT = 64  # the Job's podFailurePolicy fails the Job at once on this code
 EXIT_TRANSIENT = 75  # any other code is tried again, as often as spec.retries says
 
 TERMINATION_BYTES = 4096  # the kubelet keeps no more than this

@@ -55,6 +55,7 @@ def train(job: Job, work: Workspace) -> dict[str, object]:
         target=tables.target,
         classes=tuple(np.asarray(getattr(pipeline, "classes_", ())).tolist()),
     )
+    work.clear_out()
     _save(pipeline, manifest, work.out)
     answer, scores = evaluate(load(work.out, allow_unsafe=True), data.held_out)
     scores = {**scores, **crossed}

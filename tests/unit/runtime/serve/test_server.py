@@ -1,0 +1,66 @@
+"""The server as a process of its own: it drains on SIGTERM, and says why it does not start."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from tests.unit.runtime.jobs import job, people, workspace
+
+from tidegate.runtime.train import train
+
+
+def start(folder: Path, port: int, log: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "error", "-m", "tidegate.runtime"]
+    command += ["--termination-log", str(log), "serve", "--model-dir", str(folder)]
+    command += ["--name", "churn", "--host", "127.0.0.1", "--port", str(port), "--drain", "1s"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_drains_on_sigterm(tmp_path: Path) -> None:
+    train(job(data={"features": ["age"]}), workspace(tmp_path, train=people()))
+    port, log = free_port(), tmp_path / "log"
+    process = start(tmp_path / "out", port, log)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        wait_until_ready(client)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert next(line for line in lines if "not ready any more" in line)
+        assert client.get("/v2/health/ready").status_code == 503
+        answer = client.post("/v1/models/churn:predict", json={"instances": [[70]]})
+        assert answer.status_code == 200
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert json.loads(log.read_text()) == {"stage": "serve", "ok": True}
+
+
+def test_a_corrupted_artifact_ends_it_with_one_clear_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = start(tmp_path, free_port(), log)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 64
+    assert output.strip() == log.read_text()
+    line = json.loads(output)
+    assert (line["stage"], line["reason"]) == ("serve", "ArtifactInvalid")
+    assert "tidegate.json is missing" in line["message"]
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/v2/health/ready").status_code == 200:
+                return
+        except httpx.ConnectError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not become ready")
