@@ -186,7 +186,7 @@ DRIFT_POLICY = {
         "driftpolicy-full", {"spec.retrain": ABSENT}
     ),
     "actions[].when.signals must name signals of this policy": Pair(
-        "driftpolicy-full", {"spec.actions.0.when.signals": ["accurracy"]}
+        "driftpolicy-full", {"spec.actions.0.when.signals": ["unknown"]}
     ),
 }
 
