@@ -1,12 +1,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import pytest
+import pytest_asyncio
 from tests.unit.sidecar.harness import Connection
 
 Connect = Callable[[int], Awaitable[Connection]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def connect() -> AsyncIterator[Connect]:
     """Opens connections to a port of this machine, and closes them after the test."""
     opened: list[Connection] = []

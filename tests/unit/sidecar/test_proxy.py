@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import Sidecar, eventually, get, once, post, sidecar
 from tests.unit.sidecar.upstream import Asked, Upstream, predictions, response, upstream
+
+Pair = tuple[Sidecar, Upstream]
 
 CHUNKED = (
     b"POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -46,16 +49,27 @@ async def answer(asked: Asked) -> bytes:
             return predictions(1)
 
 
-@pytest.fixture
-async def model() -> AsyncIterator[Upstream]:
-    async with upstream(answer) as running:
-        yield running
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    folder = tmp_path_factory.mktemp("shared")
+    async with upstream(answer) as model, sidecar(folder, model.port) as proxy:
+        yield proxy, model
 
 
 @pytest.fixture
-async def proxy(tmp_path: Path, model: Upstream) -> AsyncIterator[Sidecar]:
-    async with sidecar(tmp_path, model.port) as running:
-        yield running
+def proxy(shared: Pair) -> Sidecar:
+    return shared[0]
+
+
+@pytest.fixture
+def model(shared: Pair) -> Upstream:
+    """The model behind `proxy`, as if it had not been asked before."""
+    shared[1].asked.clear()
+    shared[1].connections = 0
+    return shared[1]
 
 
 async def test_passes_requests_and_answers_unchanged_but_for_the_id(

@@ -68,11 +68,11 @@ class Feedback:
         for item in objects:
             entry = _entry(item)
             if entry is None:
-                outcomes[self._refuse(Outcome.INVALID)] += 1
+                outcomes[self._refused(Outcome.INVALID)] += 1
             elif entry.id.member == self._intake.member:
-                outcomes[self._intake.label(entry.id, entry.labels)] += 1
+                outcomes[self._intake.label(entry.id, entry.labels).value] += 1
             elif relayed or (owner := self._intake.owner(entry.id.member)) is None:
-                outcomes[self._refuse(Outcome.UNKNOWN)] += 1
+                outcomes[self._refused(Outcome.UNKNOWN)] += 1
             else:
                 elsewhere[owner.address].append(entry)
         relays = (self._relay(address, entries) for address, entries in elsewhere.items())
@@ -80,9 +80,9 @@ class Feedback:
             outcomes += relayed_outcomes
         return outcomes
 
-    def _refuse(self, outcome: Outcome) -> Outcome:
+    def _refused(self, outcome: Outcome) -> str:
         self._intake.note(outcome)
-        return outcome
+        return outcome.value
 
     async def _relay(self, address: str, entries: list[Entry]) -> Counter[str]:
         """The outcomes that the owner tells; it counts them, this pod does not."""

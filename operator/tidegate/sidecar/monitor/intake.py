@@ -126,9 +126,9 @@ class Intake:
 
     def note(self, outcome: Outcome) -> None:
         """Count what became of a label."""
-        self.totals.feedback[outcome] += 1
+        self.totals.feedback[outcome.value] += 1
         if outcome is not Outcome.ACCEPTED:
-            self.refused[outcome] += 1
+            self.refused[outcome.value] += 1
 
     def owner(self, member: str) -> Member | None:
         """The pod that gave out an id, by the operator's list and never by the id's word."""

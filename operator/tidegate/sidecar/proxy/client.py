@@ -37,6 +37,7 @@ class Client(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport
         self._inbox = b""
+        self._outbox: list[bytes] = []  # one write for all that comes at once: writes cost most
         self._exchange: Exchange | None = None
         self._upstreams: dict[Target, Upstream] = {}
         self._upstream: Upstream | None = None
@@ -76,13 +77,13 @@ class Client(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._slow = True
         if self._upstream is not None:
-            self._upstream.pause()
+            self._upstream.pause(paused=True)
 
     @override
     def resume_writing(self) -> None:
         self._slow = False
         if self._upstream is not None:
-            self._upstream.resume()
+            self._upstream.pause(paused=False)
 
     def _advance(self) -> None:
         while self._inbox and not self._closing:
@@ -94,6 +95,7 @@ class Client(asyncio.Protocol):
                 break  # sent ahead: it waits until this answer has gone out
             else:
                 self._take_body(exchange)
+        self._send()
         self._regulate()
 
     def _begin(self) -> bool:
@@ -122,10 +124,7 @@ class Client(asyncio.Protocol):
         part, self._inbox = self._inbox[:taken], self._inbox[taken:]
         if exchange.counted:
             exchange.asked.add(part)
-        if self._upstream is not None and self._upstream.connected:
-            self._upstream.write(part)
-        else:
-            exchange.waiting.append(part)
+        exchange.waiting.append(part)
 
     def _regulate(self) -> None:
         """Let the client send exactly while there is somewhere to put what it sends."""
@@ -152,23 +151,24 @@ class Client(asyncio.Protocol):
             upstream = self._upstreams[target] = Upstream(self, target, self._loop)
         self._upstream = upstream
         self._congested = False
-        if upstream.connected:
-            self.upstream_ready()
+
+    def _send(self) -> None:
+        """Pass on what there is of the request."""
+        exchange, upstream = self._exchange, self._upstream
+        if exchange is None or upstream is None or not upstream.connected:
+            return
+        parts = exchange.waiting
+        if not exchange.started:
+            exchange.started = self._loop.time()
+            upstream.expect(exchange.head.method)
+            upstream.pause(paused=self._slow)
+            parts = [self._desk.head_for_upstream(exchange), *parts]
+        if parts:
+            upstream.write(b"".join(parts))
+            exchange.waiting.clear()
 
     def upstream_ready(self) -> None:
-        exchange, upstream = self._exchange, self._upstream
-        if exchange is None or upstream is None:
-            return
-        if self._slow:
-            upstream.pause()
-        else:
-            upstream.resume()
-        exchange.started = self._loop.time()
-        upstream.expect(exchange.head.method)
-        upstream.write(self._desk.head_for_upstream(exchange))
-        for part in exchange.waiting:
-            upstream.write(part)
-        exchange.waiting.clear()
+        self._send()
         self._regulate()
 
     def upstream_unreachable(self) -> None:
@@ -177,6 +177,7 @@ class Client(asyncio.Protocol):
             return
         if self._desk.fall_back(exchange):
             self._dispatch(exchange)
+            self._send()
         else:
             self._fail(exchange, 503 if exchange.route.target is self._desk.monitor else 502)
 
@@ -205,26 +206,33 @@ class Client(asyncio.Protocol):
         raw = self._desk.head_for_client(exchange, head)
         if self._last(exchange):
             raw = with_header(raw, b"connection: close")
-        self._transport.write(raw)
+        self._outbox.append(raw)
         if head.status == 101 and self._upstream is not None:
             self._tunnel = True
             self._exchange = None
+            self.flush()
             ahead, self._inbox = self._inbox, b""
             self._upstream.write(ahead)
             self._upstream.tunnel()
 
     def answer_part(self, part: bytes) -> None:
-        self._transport.write(part)
+        self._outbox.append(part)
         if self._exchange is not None and self._exchange.counted:
             self._exchange.given.add(part)
 
     def pass_on(self, data: bytes) -> None:
         self._transport.write(data)
 
+    def flush(self) -> None:
+        if self._outbox:
+            self._transport.write(b"".join(self._outbox))
+            self._outbox.clear()
+
     def answer_ends(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is None or exchange.answer is None:
             return
+        self.flush()
         self._desk.finish(exchange)
         if self._last(exchange) or not exchange.answer.keep_alive:
             self._close()
@@ -270,5 +278,6 @@ class Client(asyncio.Protocol):
 
     def _close(self) -> None:
         if not self._closing:
+            self.flush()
             self._closing = True
             self._transport.close()

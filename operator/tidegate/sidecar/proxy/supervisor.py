@@ -59,8 +59,9 @@ class Supervisor:
     async def stop(self) -> None:
         """Close the channel, which ends the monitor once it has read what was sent."""
         self._channel.detach()
-        if self._process is None:
+        if self._process is None or self._process.returncode is not None:
             return
+        self._process.terminate()  # heeded only by one that is still starting: it has no counts
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._process.wait()

@@ -32,6 +32,7 @@ class Owner(Protocol):
     def answer_part(self, part: bytes) -> None: ...
     def answer_ends(self) -> None: ...
     def pass_on(self, data: bytes) -> None: ...
+    def flush(self) -> None: ...
 
 
 class Upstream(asyncio.Protocol):
@@ -46,6 +47,7 @@ class Upstream(asyncio.Protocol):
         self._framing: Framing | None = None
         self._idle_since = 0.0
         self._tunnel = False
+        self._paused = False
         self.closed = False
         self._connecting = loop.create_task(self._connect(target))
 
@@ -82,12 +84,13 @@ class Upstream(asyncio.Protocol):
         if data:
             self._owner.pass_on(data)
 
-    def pause(self) -> None:
-        if self._transport is not None:
+    def pause(self, *, paused: bool) -> None:
+        if self._transport is None or paused == self._paused:
+            return
+        self._paused = paused
+        if paused:
             self._transport.pause_reading()
-
-    def resume(self) -> None:
-        if self._transport is not None:
+        else:
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -126,6 +129,7 @@ class Upstream(asyncio.Protocol):
         self._inbox = self._inbox + data if self._inbox else data
         try:
             self._read()
+            self._owner.flush()
         except (HeadError, FramingError):
             self._break_off()
 

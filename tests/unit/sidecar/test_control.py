@@ -1,0 +1,81 @@
+"""The control port of a real sidecar: which routing documents are taken, who may read."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.unit.sidecar.harness import (
+    KEY,
+    Sidecar,
+    eventually,
+    get,
+    once,
+    routing,
+    sidecar,
+)
+from tests.unit.sidecar.upstream import upstream
+
+from tidegate.traffic.signing import mint_token, seal
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+OTHER_KEY = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pod(tmp_path: Path) -> AsyncIterator[Sidecar]:
+    async with upstream() as model, sidecar(tmp_path, model.port) as running:
+        yield running
+
+
+async def test_only_newer_signed_documents_for_this_model_are_taken(pod: Sidecar) -> None:
+    old = seal(routing(4).to_json(), KEY)
+    assert (await pod.push(old)).json() == {"generation": 4}
+    assert (await pod.route(routing(5))).json() == {"generation": 5}
+    again = await pod.route(routing(5))
+    assert (again.status, again.json()) == (200, {"generation": 5})
+    replayed = await pod.push(old)
+    assert (replayed.status, replayed.json()) == (409, {"generation": 5})
+    assert (await pod.route(routing(5, 1234, 50))).status == 409, "the same number, another text"
+    assert (await pod.route(routing(6), OTHER_KEY)).status == 403
+    assert (await pod.route(routing(6, model="other"))).status == 403
+    tampered = seal(routing(6).to_json(), KEY).replace("churn-stable", "churn-mallet")
+    assert (await pod.push(tampered)).status == 403
+    assert (await pod.push("{}")).status == 403
+    assert (await pod.route(routing(6))).json() == {"generation": 6}
+
+
+async def test_the_mounted_document_counts_like_a_pushed_one(pod: Sidecar) -> None:
+    def mount(envelope: str) -> None:
+        part = pod.folder / "routing.json.part"
+        part.write_text(envelope)
+        part.rename(pod.folder / "routing.json")
+
+    async def at(generation: int) -> bool:
+        return (await pod.scrape()).get("tidegate_routing_generation") == generation
+
+    await pod.monitor_up()
+    mount(seal(routing(2).to_json(), KEY))
+    await eventually(lambda: at(2))
+    await pod.route(routing(5))
+    await eventually(lambda: at(5))
+    mount(seal(routing(3).to_json(), KEY))
+    mount(seal(routing(9).to_json(), OTHER_KEY))
+    assert (await pod.route(routing(4))).json() == {"generation": 5}
+    mount(seal(routing(6).to_json(), KEY))
+    await eventually(lambda: at(6))
+
+
+async def test_numbers_need_the_operators_token(pod: Sidecar) -> None:
+    await pod.monitor_up()
+    other_pod = mint_token(KEY, "another-pod", time.time())
+    old = mint_token(KEY, pod.uid, time.time() - 3600)
+    forged = mint_token(OTHER_KEY, pod.uid, time.time())
+    for header in ("X: y", *(f"Authorization: Bearer {t}" for t in (other_pod, old, forged, "x"))):
+        for path in ("/windows?after=0&labelsAfter=0", "/profile"):
+            assert (await once(pod.control, get(path, header))).status == 401
+    assert (await pod.numbers("/profile")).status == 404
+    assert (await pod.numbers("/windows?after=x")).status == 400
+    assert (await pod.numbers("/nothing")).status == 404

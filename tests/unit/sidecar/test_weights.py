@@ -1,0 +1,169 @@
+"""Who answers: weights, the candidate's failures, and the pods of other revisions."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from math import sqrt
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.unit.sidecar.conftest import Connect
+from tests.unit.sidecar.harness import (
+    CANDIDATE,
+    STABLE,
+    Connection,
+    Sidecar,
+    eventually,
+    free_port,
+    once,
+    post,
+    routing,
+    sidecar,
+)
+from tests.unit.sidecar.upstream import Asked, Upstream, predictions, upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+REQUESTS = 5000
+
+
+async def candidate_answer(_asked: Asked) -> bytes:
+    """What a candidate's pod answers: its own sidecar has added the id."""
+    head, _, body = predictions(2).partition(b"\r\n\r\n")
+    return head + b"\r\nx-tidegate-id: pod-c.1.0123456789abcdef\r\n\r\n" + body
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stable() -> AsyncIterator[Upstream]:
+    async with upstream() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def candidate() -> AsyncIterator[Upstream]:
+    async with upstream(candidate_answer) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def proxy(tmp_path: Path, stable: Upstream) -> AsyncIterator[Sidecar]:
+    async with sidecar(tmp_path, stable.port) as running:
+        yield running
+
+
+async def ask_many(port: int, requests: int) -> Counter[tuple[int, bytes]]:
+    """Statuses and bodies of as many requests, over eight connections."""
+    seen: Counter[tuple[int, bytes]] = Counter()
+
+    async def ask() -> None:
+        connection = await Connection.open(port)
+        for _ in range(requests // 8):
+            reply = await connection.ask(post({"instances": [[1]]}))
+            seen[reply.status, reply.body] += 1
+        await connection.close()
+
+    await asyncio.gather(*(ask() for _ in range(8)))
+    return seen
+
+
+@pytest.mark.parametrize("weight", [5, 50])
+async def test_the_candidate_gets_its_weight(
+    proxy: Sidecar, stable: Upstream, candidate: Upstream, weight: int
+) -> None:
+    await proxy.route(routing(7, candidate.port, weight))
+    assert sum((await ask_many(proxy.port, REQUESTS)).values()) == REQUESTS
+    share = weight / 100
+    bound = 4.5 * sqrt(REQUESTS * share * (1 - share))  # one run in 150,000 lies beyond
+    assert abs(len(candidate.asked) - share * REQUESTS) < bound
+    assert len(stable.asked) + len(candidate.asked) == REQUESTS
+    assert {a.header("x-tidegate-routed") for a in candidate.asked} == {"7"}
+    assert {a.header("x-tidegate-routed") for a in stable.asked} == {None}
+
+
+async def test_weights_change_at_once_and_reach_0_and_100(
+    proxy: Sidecar, stable: Upstream, candidate: Upstream, connect: Connect
+) -> None:
+    connection = await connect(proxy.port)
+    for generation, weight in enumerate((100, 0, 100, 0), start=1):
+        assert (await proxy.route(routing(generation, candidate.port, weight))).status == 200
+        before = len(candidate.asked)
+        for _ in range(50):
+            assert (await connection.ask(post(b"{}"))).status == 200
+        assert len(candidate.asked) - before == (50 if weight else 0)
+
+
+async def test_the_candidates_answer_passes_unchanged(proxy: Sidecar, candidate: Upstream) -> None:
+    await proxy.route(routing(1, candidate.port, 100))
+    reply = await once(proxy.port, post(b"{}"))
+    assert reply.raw_head + reply.body == await candidate_answer(candidate.asked[0])
+
+
+async def test_an_unreachable_candidate_fails_no_request_and_is_counted(
+    proxy: Sidecar, stable: Upstream
+) -> None:
+    await proxy.route(routing(1, free_port(), 50))
+    seen = await ask_many(proxy.port, 400)
+    assert seen == {(200, b'{"predictions": [1]}'): 400}
+    assert len(stable.asked) == 400
+    await proxy.monitor_up()
+
+    async def counted() -> bool:
+        numbers = await proxy.scrape()
+        unreachable = numbers.get(
+            "tidegate_requests_total"
+            f'{{code="unreachable",revision="{CANDIDATE}",track="candidate"}}',
+            0,
+        )
+        served = numbers.get(
+            f'tidegate_requests_total{{code="200",revision="{STABLE}",track="stable"}}', 0
+        )
+        return unreachable + served == 400 and 100 < unreachable < 300
+
+    await eventually(counted)
+
+
+async def test_a_candidate_that_breaks_off_is_counted_and_not_asked_twice(
+    proxy: Sidecar, stable: Upstream
+) -> None:
+    async def vanish(_asked: Asked) -> bytes:
+        return b""
+
+    async with upstream(vanish) as candidate:
+        await proxy.route(routing(1, candidate.port, 100))
+        reply = await once(proxy.port, post(b"{}"))
+    assert (reply.status, reply.header("x-tidegate-id")) == (502, None)
+    assert stable.asked == []
+    await proxy.monitor_up()
+
+    async def counted() -> bool:
+        numbers = await proxy.scrape()
+        return any(CANDIDATE in name and 'code="unreachable"' in name for name in numbers)
+
+    await eventually(counted)
+
+
+async def test_a_request_that_was_routed_is_answered_here(
+    proxy: Sidecar, stable: Upstream, candidate: Upstream
+) -> None:
+    await proxy.route(routing(1, candidate.port, 100))
+    await once(proxy.port, post(b"{}", "/p", "x-tidegate-routed: 1"))
+    assert (len(stable.asked), len(candidate.asked)) == (1, 0)
+
+
+async def test_after_a_promotion_the_old_stable_forwards_everything(
+    proxy: Sidecar, stable: Upstream, candidate: Upstream
+) -> None:
+    promoted = routing(3, stable="churn-new", stable_port=candidate.port)
+    await proxy.route(promoted)
+    await ask_many(proxy.port, 40)
+    assert (len(stable.asked), len(candidate.asked)) == (0, 40)
+
+
+async def test_a_candidates_pod_answers_what_reaches_it_directly(
+    tmp_path: Path, stable: Upstream, candidate: Upstream
+) -> None:
+    async with sidecar(tmp_path, candidate.port, revision=CANDIDATE) as pod:
+        await pod.route(routing(1, 1, 10, stable_port=stable.port))
+        await ask_many(pod.port, 40)
+    assert (len(stable.asked), len(candidate.asked)) == (0, 40)
