@@ -49,6 +49,7 @@ async def configuration(kubeconfig: Path | None) -> Configuration:
         config.load_incluster_config(  # type: ignore[no-untyped-call]  # the library's lack
             client_configuration=found
         )
+    found.connection_pool_maxsize = 0  # no limit: each watch holds a connection for itself
     return found
 
 

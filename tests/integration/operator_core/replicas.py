@@ -45,20 +45,21 @@ class Replica:
                     assert self.process.returncode is None, self.log
                     await asyncio.sleep(0.1)
 
-    async def has_reconciled(self, models: int) -> None:
+    async def has_reconciled(self, models: float) -> None:
         """Poll until so many reconciles of Models were counted."""
         async with asyncio.timeout(20):
-            while await self._reconciles() < models:  # noqa: ASYNC110 - it happens in the replica
+            while await self.reconciles() < models:  # noqa: ASYNC110 - it happens in the replica
                 await asyncio.sleep(0.1)
 
     async def is_quiet(self) -> None:
         """Poll until nothing was reconciled for two seconds."""
         async with asyncio.timeout(30):
             before = -1.0
-            while before != (before := await self._reconciles()):  # noqa: ASYNC110 - see above
+            while before != (before := await self.reconciles()):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(2)
 
-    async def _reconciles(self) -> float:
+    async def reconciles(self) -> float:
+        """How many reconciles of Models were counted."""
         _, text = await self.get("/metrics")
         counts = re.findall(r'tidegate_reconcile_total\{kind="Model".*\} (\S+)', text)
         return sum(map(float, counts))

@@ -29,6 +29,10 @@ async def test_starts_reconciles_and_stops(
         assert found is not None
         assert "finalizers" not in found["metadata"]
         assert "annotations" not in found["metadata"]
+        await operator.is_quiet()
+        before = await operator.reconciles()
+        await kube.delete(MODELS, namespace, "after")
+        await operator.has_reconciled(before + 1)
         assert await operator.stop() < 10
         assert operator.process.returncode == 0, operator.log
         assert "Traceback" not in operator.log

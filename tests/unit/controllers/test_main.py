@@ -1,0 +1,79 @@
+"""What becomes of a reconcile that fails."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.fakes import FakeKube
+
+from tidegate.api.meta import ObjectKey
+from tidegate.api.names import MODEL
+from tidegate.controllers import __main__ as main
+from tidegate.controllers.cluster import Cluster
+from tidegate.controllers.metrics import Metrics
+from tidegate.errors import TerminalError, TransientError
+from tidegate.settings import Settings
+
+KEY = ObjectKey(MODEL, "growth", "churn")
+
+
+@pytest.fixture
+async def operator() -> AsyncIterator[main.Operator]:
+    settings = Settings("tidegate", "pod-1", "sidecar:1", "runtime:1", Path("key.pem"))
+    made = main.Operator(settings, Ed25519PrivateKey.generate(), FakeKube(), Metrics())
+    yield made
+    await made._sidecars.close()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result", "retried"),
+    [
+        pytest.param(timedelta(seconds=5), "ok", False, id="all well"),
+        pytest.param(TransientError("busy", retry_after=9), "transient", True, id="may pass"),
+        pytest.param(TerminalError("Invalid", "no"), "terminal", False, id="needs a change"),
+        pytest.param(ZeroDivisionError("oops"), "bug", True, id="a bug"),
+    ],
+)
+async def test_a_reconcile_that_fails_never_stops_the_operator(
+    operator: main.Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: timedelta | Exception,
+    result: str,
+    *,
+    retried: bool,
+) -> None:
+    async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelta | None:
+        assert (key, now.tzinfo is not None) == (KEY, True)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setitem(main.RECONCILES, MODEL, reconcile)
+    again = await operator._handle(KEY)
+    assert again == (outcome if isinstance(outcome, timedelta) else None)
+    assert (KEY in operator._queue._due) is retried
+    line = f'tidegate_reconcile_total{{kind="Model",result="{result}"}} 1.0'
+    assert line in operator._metrics.exposition().decode()
+
+
+async def test_a_standby_is_alive_and_ready(operator: main.Operator) -> None:
+    assert operator._wrong_with_life() is None
+    assert operator._wrong_with_readiness() is None
+
+
+async def test_a_leader_is_ready_when_everything_is_listed(operator: main.Operator) -> None:
+    operator._leadership.renewed_at = asyncio.get_running_loop().time()
+    assert operator._wrong_with_readiness() == "the first lists are not in yet"
+    for resource, space, _ in operator._places:
+        operator._store.replace(resource, space, [], "1")
+    assert operator._wrong_with_readiness() is None
+
+
+async def test_a_leader_whose_workers_died_is_not_alive(operator: main.Operator) -> None:
+    operator._leadership.renewed_at = asyncio.get_running_loop().time()
+    for resource, space, _ in operator._places:
+        operator._store.replace(resource, space, [], "1")
+    assert operator._wrong_with_life() == "0 of 20 workers are at it"
