@@ -89,9 +89,17 @@ def _load_image(arguments: argparse.Namespace) -> None:
 def _build_programs(arguments: argparse.Namespace) -> None:
     cache = cache_directory()
     names = arguments.program or list(binaries.TOOLS)
+    require_known(names)
     if binaries.missing(cache, names):
         prerequisites.require_go()
     print(binaries.ensure_built(cache, names))
+
+
+def require_known(names: list[str]) -> None:
+    """Refuse names of programs that are not built here."""
+    unknown = set(names) - set(binaries.TOOLS)
+    if unknown:
+        raise ClusterError(f"unknown: {' '.join(unknown)}", f"one of {' '.join(binaries.TOOLS)}")
 
 
 def _image(arguments: argparse.Namespace) -> None:

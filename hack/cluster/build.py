@@ -8,6 +8,7 @@ from pathlib import Path
 from hack.cluster import images, wheels
 from hack.cluster.binaries import ensure_built
 from hack.cluster.console import progress
+from hack.cluster.errors import ClusterError
 from hack.cluster.shell import run
 
 SUITE = "bookworm"

@@ -71,7 +71,7 @@ def _image(image: argparse.ArgumentParser) -> None:
     pushing = actions.add_parser("push", help="push built images to a registry")
     pushing.add_argument("registry", help="for example registry.example.com/team")
     pushing.add_argument(
-        "--insecure", action="store_true", help="plain HTTP, or no known authority"
+        "--insecure", action="store_true", help="allow HTTP and unknown authorities"
     )
     pushing.add_argument("--tag", default="dev", help="tag in the registry (default: %(default)s)")
     for action in (base, building, pushing):

@@ -45,7 +45,9 @@ class Ports:
             text = environment.get(variable)
             if text is not None and not (text.isdecimal() and 0 < int(text) < 65536):
                 raise ClusterError(f"{variable}={text} is not a port number", f"unset {variable}")
-            values[field.name] = int(text) if text else getattr(cls(), field.name) + offset
+            values[field.name] = (
+                int(text) if text is not None else getattr(cls(), field.name) + offset
+            )
         return cls(**values)
 
 

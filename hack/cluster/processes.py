@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -88,20 +87,26 @@ class Supervisor:
             self.stop(name)
         self._records.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
-        with self.log(name).open("ab") as log:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in this terminal must not reach the cluster
-                env={**os.environ, **(extra or {})},
-            )
-        record = Process(name, child.pid, start_ticks(child.pid), boot_id(), tuple(command))
+        pid = self._spawn(name, command, {**os.environ, **(extra or {})})
+        record = Process(name, pid, start_ticks(pid), boot_id(), tuple(command))
         unfinished = self._records / f"{name}.new"
         unfinished.write_text(json.dumps(asdict(record), indent=1))
         unfinished.rename(self._records / f"{name}.json")  # whole, or not there at all
         return True
+
+    def _spawn(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.posix_spawnp(
+            command[0],
+            list(command),
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.log(name)), append, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,  # Ctrl-C in this terminal must not reach the cluster
+        )
 
     def require(self, name: str) -> None:
         """Fail, with the end of its log, if the process has died."""

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+from hack.cluster import lifecycle
+from hack.cluster.errors import ClusterError
+from hack.cluster.instance import Instance, Ports, recorded
+
+
+def plan(name: str, cache: Path, *, has_node: bool = False, offset: int | None = None) -> Instance:
+    return lifecycle.plan(name, cache, has_node=has_node, offset=offset, environment={})
+
+
+def test_ports_move_together_and_one_by_one() -> None:
+    chosen = Ports.chosen({"TIDEGATE_APISERVER_PORT": "7443"}, offset=100)
+    assert (chosen.apiserver, chosen.etcd, chosen.etcd_peer) == (7443, 2479, 2480)
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "70000", ""])
+def test_a_port_that_is_none_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ClusterError, match="TIDEGATE_ETCD_PORT"):
+        Ports.chosen({"TIDEGATE_ETCD_PORT": text}, offset=0)
+
+
+def test_a_cluster_is_found_again_as_it_was_started(tmp_path: Path) -> None:
+    started = Instance("test", tmp_path, Ports(apiserver=7777), has_node=False)
+    started.save()
+    assert recorded("test", tmp_path) == started
+    assert recorded("other", tmp_path) is None
+
+
+def test_names_that_are_no_folder_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="--name"):
+        recorded("../../etc", tmp_path)
+
+
+def test_the_default_cluster_keeps_the_default_ports(tmp_path: Path) -> None:
+    assert plan("default", tmp_path, has_node=True).ports == Ports()
+
+
+def test_a_named_cluster_moves_aside(tmp_path: Path) -> None:
+    assert plan("test", tmp_path).ports.apiserver > Ports().apiserver
+
+
+def test_a_known_cluster_keeps_its_ports_unless_told_otherwise(tmp_path: Path) -> None:
+    Instance("test", tmp_path, Ports(apiserver=7777), has_node=False).save()
+    assert plan("test", tmp_path).ports.apiserver == 7777
+    assert plan("test", tmp_path, offset=10).ports.apiserver == 6453
+
+
+def test_only_the_default_cluster_has_a_node(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="one node") as raised:
+        plan("second", tmp_path, has_node=True)
+    assert "--control-plane-only" in raised.value.mend
+
+
+def test_a_control_plane_listens_on_loopback_only(tmp_path: Path) -> None:
+    assert plan("test", tmp_path).url.startswith("https://127.0.0.1:")
