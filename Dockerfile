@@ -22,6 +22,8 @@ WORKDIR /tmp
 USER 65532:65532
 
 FROM python AS operator
+# kopf names itself after its user, and a pod's uid has no name.
+ENV USER=tidegate
 ENTRYPOINT ["python", "-m", "tidegate.controllers"]
 
 FROM python AS sidecar
