@@ -7,7 +7,8 @@ from typing import Any
 
 from tidegate.errors import TerminalError
 
-EXIT_TRANSIENT = 75  # any other code is tried again, as often as spec.retries says
+# Any code but names.EXIT_PERMANENT is tried again, as often as spec.retries says.
+EXIT_TRANSIENT = 75
 
 TERMINATION_BYTES = 4096  # the kubelet keeps no more than this
 # With the URI, digests and metrics these keep the line below the kubelet's limit in any alphabet.

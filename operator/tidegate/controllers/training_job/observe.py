@@ -53,7 +53,8 @@ def child_of(job: Manifest) -> Child:
     """What matters of a Job."""
     status = job.get("status") or {}
     true = {c["type"]: c for c in status.get("conditions") or () if c["status"] == "True"}
-    complete, failed = true.get("Complete"), true.get("Failed")
+    # FailureTarget comes first, while the pods are being ended; it is never taken back.
+    complete, failed = true.get("Complete"), true.get("Failed") or true.get("FailureTarget")
     return Child(
         name=job["metadata"]["name"],
         started=_time(status.get("startTime") or job["metadata"]["creationTimestamp"]),

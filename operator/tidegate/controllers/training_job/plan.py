@@ -132,12 +132,13 @@ def _outcome(seen: Observed, now: datetime) -> Outcome:
     if child.given_up is not None:
         return _failed(seen, child, child.given_up)
     pod = seen.pods[-1] if seen.pods else None
-    return Progress(pod, _stage(pod), _obstacle(seen, child, pod, now))
+    told = _obstacle(seen, child, pod, now)
+    return Progress(pod, _stage(pod, retried=_retried(seen, child, pod)), told)
 
 
-def _stage(pod: Pod | None) -> Stage | None:
-    """The first stage that has not ended well; none while nothing has run."""
-    if pod is None or pod.failure() is not None:
+def _stage(pod: Pod | None, *, retried: bool) -> Stage | None:
+    """The first stage that has not ended well; none while nothing runs."""
+    if pod is None or retried:
         return None
     for stage, container in pod.stages():
         match container:
@@ -145,9 +146,26 @@ def _stage(pod: Pod | None) -> Stage | None:
                 return None
             case Waiting() | Running():
                 return stage
-            case Ended():
+            case Ended(exit_code=0):
                 continue
+            case Ended():
+                return stage
     return Stage.PUBLISH
+
+
+def _retried(seen: Observed, child: Child, pod: Pod | None) -> bool:
+    """Whether the last try has failed in a way that another follows."""
+    if pod is not None and pod.evicted:
+        return True  # no fault of the job's: such a try is not counted
+    failure = pod.failure() if pod is not None else None
+    if failure is None or failure[1].exit_code == EXIT_PERMANENT:
+        return False
+    return _failures(seen, child) <= seen.job.spec.retries
+
+
+def _failures(seen: Observed, child: Child) -> int:
+    """How many tries have failed; the Job counts a pod later than we see it."""
+    return max(child.failures, sum(p.failure() is not None and not p.evicted for p in seen.pods))
 
 
 def _obstacle(seen: Observed, child: Child, pod: Pod | None, now: datetime) -> str:
@@ -159,14 +177,13 @@ def _obstacle(seen: Observed, child: Child, pod: Pod | None, now: datetime) -> s
     if pod.unschedulable:
         fix = "Add a node, or create the job again with smaller spec.resources."
         return "" if early else f"No node takes pod {pod.name}: {pod.unschedulable} {fix}"
-    failure = pod.failure()
-    if failure is not None:
-        _, message = _explained(seen, pod, *failure)
-        again = "" if failure[1].exit_code == EXIT_PERMANENT else " The Job tries again."
-        allowed = seen.job.spec.retries + 1
-        return f"Try {max(child.failures, 1)} of {allowed} failed: {message}{again}"
     if pod.evicted:
         return f"Pod {pod.name} was ended from outside: {pod.evicted} The Job makes another."
+    failure = pod.failure()
+    if failure is not None and _retried(seen, child, pod):
+        _, message = _explained(seen, pod, *failure)
+        tries = f"Try {_failures(seen, child)} of {seen.job.spec.retries + 1}"
+        return f"{tries} failed: {message} The Job tries again."
     return next((w for s, c in pod.stages() if (w := _held_up(seen, s, c))), "")
 
 
@@ -242,7 +259,7 @@ def _explained(seen: Observed, pod: Pod, stage: Stage, ended: Ended) -> tuple[Re
     said = ended.summary
     if said is not None and not said.ok:
         known = said.reason in list(Reason)
-        where = f"{said.field}: " if said.field else ""
+        where = f"{said.field}: " if said.field not in said.message else ""
         return Reason(said.reason) if known else Reason.JOB_FAILED, f"{where}{said.message}"
     if ended.reason == "OOMKilled":
         limit = seen.job.spec.resources.limits.get("memory")

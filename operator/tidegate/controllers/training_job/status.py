@@ -162,8 +162,8 @@ def _conditions(job: TrainingJob, told: Mapping[ConditionType, Told]) -> Iterato
 def _ready(outcome: Progress | Success | Failure) -> Told:
     match outcome:
         case Success(result=result, uri=uri, digest=digest):
-            measured = ", ".join(f"{n} {_short(v)}" for n, v in result.metrics.items())
-            return "True", Reason.SUCCEEDED, f"Published {digest} to {uri}: {measured}."
+            told = f"Published {digest} to {uri}: {_measured(result.metrics)}."
+            return "True", Reason.SUCCEEDED, told
         case Failure(reason=reason, message=message):
             return "False", reason, message
         case Progress(stage=stage, obstacle=obstacle):
@@ -243,10 +243,11 @@ def _achieved(job: TrainingJob, pod: Pod) -> Iterator[tuple[ConditionType, Told]
         yield ConditionType.DATA_VALIDATED, _data(job, validated.rows, validated.warnings)
     failure = pod.failure()
     gated = failure is not None and failure[1].summary is not None and failure[1].summary.reason
-    if trained is not None or gated in GATE_REASONS:
-        yield ConditionType.TRAINED, _good("The model was trained and measured.")
     if trained is not None:
-        yield ConditionType.GATES_PASSED, _good(_gates(job))
+        yield ConditionType.TRAINED, _good(f"Trained and measured: {_measured(trained.metrics)}.")
+        yield ConditionType.GATES_PASSED, _good(_gates(job, trained.metrics))
+    elif gated in GATE_REASONS:
+        yield ConditionType.TRAINED, _good("The model was trained and measured.")
     if pod.result(Stage.PUBLISH) is not None:
         yield ConditionType.PUBLISHED, _good("The model is in the object store.")
 
@@ -264,6 +265,13 @@ def _data(job: TrainingJob, rows: int, warnings: tuple[str, ...]) -> Told:
     return _good(f"{rows} rows keep all {rules} rules." if rules else f"{rows} rows, no rules.")
 
 
-def _gates(job: TrainingJob) -> str:
-    count = len(job.spec.gates)
-    return f"All {count} gates hold." if count else "The job has no gates."
+def _gates(job: TrainingJob, metrics: Mapping[str, float]) -> str:
+    gated = {m.name for gate in job.spec.gates for m in gate.metrics}
+    if not gated:
+        return "The job has no gates."
+    held = {name: value for name, value in metrics.items() if name in gated}
+    return f"Within the bounds of {', '.join(g.name for g in job.spec.gates)}: {_measured(held)}."
+
+
+def _measured(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {_short(value)}" for name, value in metrics.items())
