@@ -179,6 +179,8 @@ class Operator:
         tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=_kopf_settings(),
+            # Else kopf asks for the user's name, and the uid of a pod has none.
+            identity=self._settings.pod_name,  # type: ignore[arg-type] # its type is not exported
             namespaces=self._settings.watch_namespaces,
             clusterwide=not self._settings.watch_namespaces,
         )
