@@ -45,7 +45,7 @@ class Release:
         names = [pod["metadata"]["name"] for pod in pods["items"]]
         paths = [f"/api/v1/{{namespace}}/pods/{n}/log?tailLines=20" for n in names]
         asked = [p + more for p in paths for more in ("", "&previous=true")]
-        return "\n".join(str(self._ask(path).body) for path in asked)
+        return "\n".join(str(self._ask(path).body.get("message")) for path in asked)
 
     def uninstall(self) -> None:
         done = self.helm.run(
