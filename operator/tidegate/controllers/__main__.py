@@ -76,7 +76,14 @@ class Operator:
         self._inbox = Inbox(self._store, self._queue)
         self._collector = Collector(self._sidecars, clock, self._queue.add, logger.warning)
         self._cluster = Cluster(
-            settings, kube, self._store, self._collector, key, metrics, lambda: datetime.now(UTC)
+            settings,
+            kube,
+            self._store,
+            self._collector,
+            key,
+            metrics,
+            lambda: datetime.now(UTC),
+            self._inbox.put,
         )
         self._leadership = Leadership(
             kube, settings.namespace, settings.pod_name, lambda: datetime.now(UTC)

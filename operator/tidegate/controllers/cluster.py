@@ -50,7 +50,12 @@ class Cluster:
         signing_key: Ed25519PrivateKey,
         metrics: Metrics,
         clock: Callable[[], datetime],
+        wrote: Callable[[Resource, Manifest], object] | None = None,
     ) -> None:
+        """`wrote` takes what our own writes made into the store, and wakes whom it concerns.
+
+        The watch brings the same state later and is no news any more.
+        """
         self.settings = settings
         self.store = store
         self.collector = collector
@@ -58,6 +63,7 @@ class Cluster:
         self.metrics = metrics
         self._kube = kube
         self._clock = clock
+        self._wrote = wrote or store.put
         # Objects that differ from their intent right after our own apply, because the server
         # writes a value in another way: applying again, in the same state, would change nothing.
         self._settled: dict[tuple[str, str], tuple[str, str]] = {}
@@ -120,7 +126,7 @@ class Cluster:
         applied = await self._kube.apply(marked)
         if not contains(applied, manifest):
             self._settled[_identity(applied)] = _state(applied, intent)
-        self.store.put(resource, applied)
+        self._wrote(resource, applied)
         return True
 
     def _is_so(self, live: Manifest, manifest: Manifest, intent: str) -> bool:
@@ -144,13 +150,13 @@ class Cluster:
         applied = await self._kube.apply_status(resource, key.namespace, key.name, wanted)
         if applied.get("status", {}) != wanted:
             self._settled[_identity(applied)] = _state(applied, intent)
-        self.store.put(resource, applied)
+        self._wrote(resource, applied)
 
     async def create(self, manifest: Manifest) -> Manifest | None:
         """The new object; None if one of that name exists already."""
         created = await self._kube.create(manifest)
         if created is not None:
-            self.store.put(of_manifest(manifest), created)
+            self._wrote(of_manifest(manifest), created)
         return created
 
     async def delete(self, resource: Resource, manifests: Iterable[Manifest]) -> None:

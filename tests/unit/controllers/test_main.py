@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fakes import FakeKube
 
 from tidegate.api.meta import ObjectKey
-from tidegate.api.names import MODEL
+from tidegate.api.names import API_VERSION, MODEL, TRAINING_JOB
+from tidegate.api.v1alpha1.training_job import TrainingJobStatus
 from tidegate.controllers import __main__ as main
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.metrics import Metrics
@@ -77,3 +78,28 @@ async def test_a_leader_whose_workers_died_is_not_alive(operator: main.Operator)
     for resource, space, _ in operator._places:
         operator._store.replace(resource, space, [], "1")
     assert operator._wrong_with_life() == "0 of 20 workers are at it"
+
+
+async def test_what_one_reconcile_writes_wakes_those_who_wait_for_it(
+    operator: main.Operator,
+) -> None:
+    job = {
+        "apiVersion": API_VERSION,
+        "kind": TRAINING_JOB,
+        "metadata": {"namespace": "growth", "name": "churn-1"},
+        "spec": {
+            "modelRef": {"name": "churn"},
+            "data": {
+                "inputs": [{"name": "train", "uri": "s3://data/train.csv"}],
+                "target": "churned",
+            },
+            "trainer": {"sklearn": {"estimator": "sklearn.linear_model.LogisticRegression"}},
+            "output": {"uri": "s3://models/churn/"},
+        },
+    }
+    await operator._cluster.create(job)
+    operator._queue._due.clear()
+    await operator._cluster.apply_status(
+        ObjectKey(TRAINING_JOB, "growth", "churn-1"), TrainingJobStatus(state="Succeeded")
+    )
+    assert KEY in operator._queue._due
