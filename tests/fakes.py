@@ -11,7 +11,7 @@ from typing_extensions import override
 from tidegate.clients.kube import GoneError, Kube, Manifest
 from tidegate.clients.resources import Resource, of_manifest
 from tidegate.clients.sidecars import Sidecars, Target
-from tidegate.errors import TransientError
+from tidegate.errors import TerminalError, TransientError
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import Report
 
@@ -173,6 +173,7 @@ class FakeSidecars(Sidecars):
     def __init__(self) -> None:
         self.reports: dict[str, Report] = {}
         self.profiles: dict[str, Profile] = {}
+        self.broken_profiles: set[str] = set()
         self.pushed: dict[str, str] = {}
         self.generations: dict[str, int] = {}
         """The generation that a pod says it acts on after a push."""
@@ -198,6 +199,8 @@ class FakeSidecars(Sidecars):
 
     @override
     async def profile(self, target: Target) -> Profile | None:
+        if target.uid in self.broken_profiles:
+            raise TerminalError("InvalidProfile", "not a profile")
         return self.profiles.get(target.uid)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.sidecars import Sidecars, Target
-from tidegate.errors import TidegateError
+from tidegate.errors import TerminalError, TidegateError
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import (
     SLOT_SECONDS,
@@ -231,12 +231,13 @@ class Collector:
                 await self._pull(key, followed, target)
                 # A sidecar that was restarted may have fallen back to an older document.
                 await self._push(key, followed, target)
+                await self._read_profile(key, followed, target)
             except TidegateError as error:
                 if target.ready and member.answers is not False:
                     self._on_silence(f"{key}: pod {target.uid} does not answer: {error}")
                 member.answers = False
                 return
-        member.heard_at, member.answers = self._clock(), True
+        member.answers = True
 
     async def _push(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
         member = followed.members[target.uid]
@@ -256,13 +257,22 @@ class Collector:
             labels_after=followed.labels_after if labels is None else labels,
         )
         news = member.take(report)
-        if target.revision not in followed.profiles and not member.asked_profile:
-            profile = await self._sidecars.profile(target)
-            member.asked_profile = True
-            if profile is not None:
-                followed.profiles[target.revision] = profile
-                news = True
+        member.heard_at = self._clock()
         if news:
+            self._on_news(key)
+
+    async def _read_profile(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
+        member = followed.members[target.uid]
+        if target.revision in followed.profiles or member.asked_profile:
+            return
+        try:
+            profile = await self._sidecars.profile(target)
+        except TerminalError as error:  # a broken profile is none; the windows still count
+            self._on_silence(f"{key}: pod {target.uid} has no readable profile: {error}")
+            profile = None
+        member.asked_profile = True
+        if profile is not None:
+            followed.profiles[target.revision] = profile
             self._on_news(key)
 
 

@@ -204,6 +204,17 @@ async def test_a_pod_that_is_gone_leaves_its_evidence(world: World) -> None:
     assert set(world.collector._followed[KEY].members) == {"p1"}
 
 
+async def test_a_broken_profile_costs_no_evidence(world: World) -> None:
+    world.sidecars.reports["p1"] = report(closed=9, requests={9: 1})
+    world.sidecars.broken_profiles.add("p1")
+    world.follow(target())
+    await world.until(lambda: len(world.sidecars.asked) >= 3)
+    gathered = world.collector.gathered(KEY)
+    assert gathered.closed_through == 9
+    assert gathered.profiles == {}
+    assert len(world.silences) == 1
+
+
 async def test_forgets(world: World) -> None:
     world.sidecars.reports["p1"] = report(requests={9: 1})
     world.follow(target())
