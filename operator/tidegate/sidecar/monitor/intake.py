@@ -46,7 +46,9 @@ class Intake:
                 self._secret = bytes.fromhex(hello["secret"])
                 self.book = Book(self.profile, hello["firstSlot"])
             case Kind.ROUTING:
-                self.routing = Routing.from_json(record.request.decode())
+                routing = Routing.from_json(record.request.decode())
+                if self.routing is None or routing.generation > self.routing.generation:
+                    self.routing = routing  # a queued one may come after a newer one
             case Kind.TALLY:
                 self._take_tally(record)
             case Kind.ANSWERED | Kind.UNREACHABLE | Kind.TIMEOUT:

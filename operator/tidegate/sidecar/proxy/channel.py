@@ -10,7 +10,7 @@ from collections import deque
 from itertools import accumulate
 
 from tidegate.sidecar.proxy.ledger import Ledger
-from tidegate.sidecar.records import Record, pack
+from tidegate.sidecar.records import Kind, Record, pack
 
 QUEUE_LIMIT_BYTES = 8 << 20
 BATCH_BYTES = 256 << 10  # about what a socket takes at once
@@ -54,7 +54,8 @@ class Channel:
     def send(self, record: Record) -> None:
         """Hand over a record, or count it if there is no room for it."""
         data = pack(record)
-        if self._queued_bytes + len(data) > QUEUE_LIMIT_BYTES:
+        full = self._queued_bytes + len(data) > QUEUE_LIMIT_BYTES
+        if full and record.kind is not Kind.ROUTING:  # routing is small, rare, and needed
             self._ledger.add(record)
         else:
             self._queue.append(data)

@@ -1,0 +1,85 @@
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+
+from tidegate.sidecar.monitor.intake import Intake
+from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES, Channel
+from tidegate.sidecar.records import Kind, Reader, Record
+
+BODY = b"x" * 100_000
+
+
+def answered(sequence: int, body: bytes = BODY) -> Record:
+    return Record(
+        Kind.ANSWERED,
+        status=500 if sequence % 10 == 0 else 200,
+        arrival=time.time(),
+        sequence=sequence,
+        latency=0.01,
+        revision="r1",
+        request=body,
+        response=body,
+    )
+
+
+async def drain(end: socket.socket, done: Callable[[Record], bool]) -> list[Record]:
+    """All records up to the first that is `done`."""
+    loop = asyncio.get_running_loop()
+    end.setblocking(False)
+    reader = Reader()
+    records: list[Record] = []
+    async with asyncio.timeout(10):
+        while True:
+            for record in reader.feed(await loop.sock_recv(end, 1 << 20)):
+                records.append(record)
+                if done(record):
+                    return records
+
+
+async def test_a_stalled_monitor_costs_copies_but_no_counts() -> None:
+    channel = Channel(asyncio.get_running_loop())
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    channel.attach(ours, [])
+    count = 2 * QUEUE_LIMIT_BYTES // len(BODY)
+    for sequence in range(count):
+        channel.send(answered(sequence))
+    intake = Intake("m", "r1", None, time.time)
+
+    def counted(record: Record) -> bool:
+        intake.take(record)
+        return sum(intake.totals.requests.values()) == count
+
+    records = await drain(theirs, counted)
+    whole = sum(r.kind is Kind.ANSWERED for r in records)
+    assert 0 < whole < count
+    assert intake.totals.dropped == count - whole
+    assert sum(intake.totals.requests.values()) == count
+    assert intake.totals.requests["r1", "500"] == -(-count // 10)
+    assert sum(intake.totals.latency["r1"].values()) == count
+    channel.detach()
+    theirs.close()
+
+
+async def test_the_next_monitor_gets_what_the_last_one_was_not_sent() -> None:
+    channel = Channel(asyncio.get_running_loop())
+    for sequence in range(30):
+        channel.send(answered(sequence))
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    channel.attach(ours, [Record(Kind.HELLO)])
+    first = list(Reader().feed(theirs.recv(150_000)))
+    theirs.close()
+    channel.detach()
+    channel.send(answered(30))
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    channel.attach(ours, [Record(Kind.HELLO)])
+    second = await drain(theirs, lambda record: record.sequence == 30)
+    missing = second[1].sequence
+    assert [r.kind for r in (first[0], second[0])] == [Kind.HELLO] * 2
+    assert 0 < missing <= 10, "only what the socket had taken is gone"
+    assert [r.sequence for r in second[1:]] == list(range(missing, 31))
+    channel.detach()
+    theirs.close()

@@ -1,0 +1,197 @@
+"""The monitor's state, fed with records under a clock of our own."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.unit.sidecar.harness import STABLE, routing, total
+
+from tidegate.evidence.encode import SPECIAL_BINS
+from tidegate.evidence.ids import InferenceId, nonce
+from tidegate.evidence.profile import Profile, make_profile
+from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Labels
+from tidegate.sidecar.monitor.answers import SIZE, Answers, Outcome
+from tidegate.sidecar.monitor.intake import Intake
+from tidegate.sidecar.records import Kind, Record
+
+SECRET = b"s" * 32
+START = 1_800_000_000.0
+SLOT = int(START) // SLOT_SECONDS
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def profile(task: str = "classification") -> Profile:
+    predictions = [0, 1] * 50 if task == "classification" else np.arange(100.0)
+    return make_profile(
+        {"age": np.arange(100.0)},
+        {"age": "number"},
+        predictions,
+        "classification" if task == "classification" else "regression",
+        {},
+    )
+
+
+def intake(clock: Clock, reference: Profile | None = None) -> Intake:
+    monitor = Intake("m", STABLE, reference, clock)
+    hello = {"secret": SECRET.hex(), "firstSlot": SLOT}
+    monitor.take(Record(Kind.HELLO, request=json.dumps(hello).encode()))
+    return monitor
+
+
+def answered(
+    sequence: int, arrival: float, *predicted: object, age: object = 50, generation: int = 0
+) -> Record:
+    return Record(
+        Kind.ANSWERED,
+        status=200,
+        arrival=arrival,
+        sequence=sequence,
+        latency=0.01,
+        generation=generation,
+        revision=STABLE,
+        request=json.dumps({"instances": [{"age": age}] * len(predicted)}).encode(),
+        response=json.dumps({"predictions": predicted}).encode(),
+    )
+
+
+def id_of(sequence: int) -> InferenceId:
+    return InferenceId("m", sequence, nonce(SECRET, sequence))
+
+
+def test_a_slot_closes_two_seconds_after_its_end_and_never_changes_again(clock: Clock) -> None:
+    monitor = intake(clock, profile())
+    monitor.take(answered(1, START, 1))
+    clock.now = START + 11.9
+    assert monitor.report(0, 0).windows == {}
+    clock.now = START + 12
+    report = monitor.report(0, 0)
+    assert (report.closed_through, report.first_slot) == (SLOT, SLOT)
+    assert [k.slot for k in report.windows] == [SLOT]
+    monitor.take(answered(2, START + 5, 1))
+    assert monitor.report(0, 0) == report
+    clock.now = START + 22
+    later = monitor.report(SLOT, 0)
+    assert [k.slot for k in later.windows] == [SLOT + 1], "the late one counts in the next slot"
+    assert total(dict(monitor.report(0, 0).windows)).requests == 2
+
+
+def test_rows_are_counted_in_the_profiles_bins(clock: Clock) -> None:
+    reference = profile()
+    monitor = intake(clock, reference)
+    monitor.take(answered(1, START, 1, 0, age=50))
+    monitor.take(answered(2, START, 1, age=None))
+    monitor.take(answered(3, START, 1, age=9e9))
+    monitor.take(answered(4, START, 1, age="old"))
+    clock.now += 20
+    (counts,) = monitor.report(0, 0).windows.values()
+    assert counts.features[0][-SPECIAL_BINS:] == (1, 1, 1)
+    assert sum(counts.features[0]) == counts.rows == 5
+    assert len(counts.features[0]) == len(reference.features[0].counts)
+    assert counts.predictions == {"1": 4, "0": 1}
+
+
+def test_numeric_predictions_use_the_edges_that_both_arms_share(clock: Clock) -> None:
+    monitor = intake(clock, profile("regression"))
+    monitor.take(answered(1, START, 55.0))
+    document = routing(2, prediction_edges=(10.0, 60.0)).to_json().encode()
+    monitor.take(Record(Kind.ROUTING, request=document))
+    monitor.take(answered(2, START, 55.0, None, generation=2))
+    clock.now += 20
+    first, second = (n.predictions for _, n in sorted(monitor.report(0, 0).windows.items()))
+    assert first == {"5": 1}
+    assert second == {"1": 1, "invalid": 1}
+    assert monitor.label(id_of(1), [52.0]) is Outcome.ACCEPTED
+    assert monitor.label(id_of(2), [12.0, None]) is Outcome.ACCEPTED
+    labels = monitor.report(0, 0).labels
+    assert [n for _, n in sorted(labels.items())] == [Labels(1, 0), Labels(1, 0)]
+
+
+def test_labels_belong_to_the_block_of_the_answer(clock: Clock) -> None:
+    monitor = intake(clock, profile())
+    monitor.take(answered(7, START, 1, generation=3))
+    clock.now += 3600
+    assert monitor.label(id_of(7), [0]) is Outcome.ACCEPTED
+    assert monitor.report(0, 0).labels == {(SLOT, 3, STABLE): Labels(1, 1)}
+    assert monitor.label(id_of(7), [0]) is Outcome.DUPLICATE
+    assert monitor.label(id_of(8), [0]) is Outcome.UNKNOWN
+    assert monitor.label(id_of(7)._replace(nonce="0" * 16), [0]) is Outcome.FORGED
+    monitor.take(answered(9, clock.now, 1))
+    clock.now += 86400 + 2 * SLOT_SECONDS
+    assert monitor.report(0, 0).labels_closed_through >= SLOT + 360
+    assert monitor.label(id_of(9), [0]) is Outcome.LATE
+    assert monitor.report(0, 0).refused == {"duplicate": 1, "unknown": 1, "forged": 1, "late": 1}
+
+
+def test_windows_are_kept_for_an_hour_and_the_loss_is_told(clock: Clock) -> None:
+    monitor = intake(clock, profile())
+    for minute in range(120):
+        clock.now = START + 60 * minute
+        monitor.take(answered(minute, clock.now, 1))
+    report = monitor.report(0, 0)
+    assert 58 <= len(report.windows) <= 61
+    assert min(k.slot for k in report.windows) >= report.first_slot > SLOT
+
+
+def test_made_up_generations_take_no_more_than_their_share_of_memory(clock: Clock) -> None:
+    monitor = intake(clock, profile())
+    for n in range(1000):
+        monitor.take(answered(n, START, 1, generation=10_000 + n))
+    clock.now += 20
+    windows = monitor.report(0, 0).windows
+    assert len(windows) <= 65
+    assert total(dict(windows)).requests == 1000
+
+
+def test_a_model_with_endless_labels_takes_bounded_memory(clock: Clock) -> None:
+    monitor = intake(clock)
+    for n in range(1000):
+        monitor.take(answered(n, START, f"text {n}"))
+    clock.now += 20
+    (counts,) = monitor.report(0, 0).windows.values()
+    assert len(counts.predictions) == 257
+    assert counts.predictions["other"] == 1000 - 256
+    assert monitor.label(id_of(999), ["text 999"]) is Outcome.ACCEPTED
+    assert list(monitor.report(0, 0).labels.values()) == [Labels(0, 0)]
+
+
+def test_every_failure_has_its_class(clock: Clock) -> None:
+    monitor = intake(clock)
+    for kind, status in (
+        (Kind.ANSWERED, 503),
+        (Kind.ANSWERED, 400),
+        (Kind.ANSWERED, 422),
+        (Kind.ANSWERED, 404),
+        (Kind.UNREACHABLE, 0),
+        (Kind.TIMEOUT, 504),
+    ):
+        monitor.take(Record(kind, status=status, arrival=START, revision=STABLE))
+    clock.now += 20
+    (counts,) = monitor.report(0, 0).windows.values()
+    assert counts.requests == 6
+    assert counts.errors == {"5xx": 1, "rejected": 2, "unreachable": 1, "timeout": 1}
+    assert sum(counts.latency.values()) == 4
+
+
+def test_the_rings_forget_what_was_overwritten() -> None:
+    answers = Answers(("0", "1"))
+    key = BlockKey(SLOT, 1, STABLE)
+    answers.put(5, key, [1], None)
+    answers.put(5 + SIZE, key, [0], None)
+    assert answers.label(5, [1], START, 1e9) is Outcome.UNKNOWN
+    answers.put(6, key, [0] * (SIZE - 1), None)
+    answers.put(7, key, [1, 0, 1], None)
+    assert answers.label(6, [0] * (SIZE - 1), START, 1e9) is Outcome.UNKNOWN
+    assert answers.label(7, ["1", "0", "0"], START, 1e9) is Outcome.ACCEPTED
+    assert answers.labels[key] == Labels(3, 1)
