@@ -12,6 +12,7 @@ from tests.integration.helm import CHART, ROOT, Helm, assignments, helm
 
 CLUSTER = str(ROOT / "hack/cluster/cluster")
 NAME = "tidegate-chart"
+OPERATOR = "app.kubernetes.io/component=operator"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/models.tidegate.dev"
 
 
@@ -62,12 +63,14 @@ class Release:
     def _ask(self, path: str) -> Answer:
         return self.apiserver.get(path.format(namespace=f"namespaces/{self.namespace}"))
 
-    def ask_operator(self, path: str) -> str:
-        """What a replica answers, through its Service."""
-        service = f"/api/v1/namespaces/{self.namespace}/services/http:{NAME}:8085/proxy{path}"
-        answer = self.apiserver.get(service)
-        assert answer.accepted, answer.refusals
-        return str(answer.body.get("message", answer.body))
+    def ask_replicas(self, path: str) -> list[str]:
+        """What each replica answers at its port of health and metrics."""
+        pods = self.get(f"/api/v1/{{namespace}}/pods?labelSelector={OPERATOR}") or {"items": []}
+        names = [pod["metadata"]["name"] for pod in pods["items"]]
+        answers = [self._ask(f"/api/v1/{{namespace}}/pods/{n}:8085/proxy{path}") for n in names]
+        for answer in answers:
+            assert answer.accepted, answer.refusals
+        return [answer.body["message"] for answer in answers]
 
 
 @pytest.fixture(scope="session")

@@ -45,9 +45,10 @@ def test_install_upgrade_uninstall(release: Release) -> None:
     # It works with the permissions that the chart gives.
     create_model(release)
     wait_until(lambda: is_seen(release), "the Model's status")
-    release.ask_operator("/livez")
-    release.ask_operator("/readyz")
-    assert 'code="403"' not in release.ask_operator("/metrics")
+    assert release.ask_replicas("/livez") == release.ask_replicas("/readyz") == ["ok\n", "ok\n"]
+    for metrics in release.ask_replicas("/metrics"):
+        assert "tidegate_api_requests_total{" in metrics
+        assert 'code="403"' not in metrics
 
     release.install({"logLevel": "DEBUG"})
     upgraded = release.get(DEPLOYMENT)
