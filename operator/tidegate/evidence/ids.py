@@ -7,9 +7,12 @@ that pod, and a keyed hash of the number, so that an id can't be guessed or made
 
 import hashlib
 import hmac
+import re
 from typing import NamedTuple
 
 from typing_extensions import override
+
+_FORM = re.compile(r"([^.]+)\.([0-9a-f]{1,16})\.([0-9a-f]{16})")
 
 
 class InferenceId(NamedTuple):
@@ -36,16 +39,11 @@ def issue(member: str, secret: bytes, sequence: int) -> str:
 
 def parse(text: str) -> InferenceId | None:
     """The parts of an id; None for anything that has not the form of one."""
-    parts = text.split(".")
-    if len(parts) != 3 or len(text) > 128:
+    found = _FORM.fullmatch(text) if len(text) <= 128 else None
+    if found is None:
         return None
-    member, sequence, proof = parts
-    if not member or len(proof) != 16 or not sequence or len(sequence) > 16:
-        return None
-    try:
-        return InferenceId(member, int(sequence, 16), proof)
-    except ValueError:
-        return None
+    member, sequence, proof = found.groups()
+    return InferenceId(member, int(sequence, 16), proof)
 
 
 def genuine(id_: InferenceId, secret: bytes) -> bool:

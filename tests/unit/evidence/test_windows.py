@@ -1,0 +1,54 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, merged, merged_labels
+
+NUMBERS = st.integers(0, 1000)
+NAMED = st.dictionaries(st.sampled_from(["a", "b", "5xx"]), NUMBERS)
+COUNTS = st.builds(
+    Counts,
+    requests=NUMBERS,
+    errors=NAMED,
+    latency=NAMED,
+    rows=NUMBERS,
+    features=st.one_of(st.just(()), st.tuples(st.tuples(NUMBERS, NUMBERS), st.tuples(NUMBERS))),
+    predictions=NAMED,
+    unparsed=NAMED,
+    dropped=NUMBERS,
+)
+LABELS = st.builds(Labels, labelled=NUMBERS, wrong=NUMBERS)
+KEYS = st.builds(BlockKey, st.integers(0, 3), st.integers(0, 1), st.sampled_from(["r1", "r2"]))
+PARTS = st.lists(st.dictionaries(KEYS, COUNTS, max_size=4), max_size=4)
+
+
+@given(a=COUNTS, b=COUNTS, c=COUNTS)
+def test_counts_add_up_in_any_order(a: Counts, b: Counts, c: Counts) -> None:
+    assert a + b == b + a
+    assert (a + b) + c == a + (b + c)
+    assert (a + b).requests == a.requests + b.requests
+    assert (a + b).failed == a.failed + b.failed
+
+
+@given(parts=PARTS)
+def test_merging_loses_and_invents_nothing(parts: list[dict[BlockKey, Counts]]) -> None:
+    whole = merged(parts)
+    assert whole == merged(reversed(parts))
+    assert sum(n.rows for n in whole.values()) == sum(n.rows for p in parts for n in p.values())
+
+
+@given(parts=st.lists(st.dictionaries(KEYS, LABELS, max_size=4), max_size=4))
+def test_merging_labels(parts: list[dict[BlockKey, Labels]]) -> None:
+    whole = merged_labels(parts)
+    assert sum(n.wrong for n in whole.values()) == sum(n.wrong for p in parts for n in p.values())
+
+
+@given(
+    windows=st.dictionaries(KEYS, COUNTS, max_size=4),
+    labels=st.dictionaries(KEYS, LABELS, max_size=4),
+    refused=NAMED,
+)
+def test_a_report_survives_json(
+    windows: dict[BlockKey, Counts], labels: dict[BlockKey, Labels], refused: dict[str, int]
+) -> None:
+    report = Report("pod", "r1", 3, 1, 2, 1, windows, labels, refused)
+    assert Report.from_json(report.to_json()) == report
