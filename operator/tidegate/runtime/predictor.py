@@ -12,8 +12,6 @@ from tidegate.errors import TerminalError
 from tidegate.evidence.encode import Column
 from tidegate.runtime.artifact import Manifest
 from tidegate.runtime.features import matrix
-from tidegate.runtime.onnx_model import OnnxModel
-from tidegate.runtime.sklearn_model import SklearnModel, load_joblib, load_skops
 
 
 class Answer(NamedTuple):
@@ -62,10 +60,12 @@ def load(folder: Path, *, allow_unsafe: bool) -> Predictor:
 
 
 def _engine(path: Path, manifest: Manifest) -> Engine:
-    match manifest.format:
-        case "Skops":
-            return SklearnModel(load_skops(path))
-        case "Joblib":
-            return SklearnModel(load_joblib(path))
-        case "ONNX":
-            return OnnxModel(path, manifest.kinds, manifest.features)
+    # Imported here: a pod that serves one format need not hold the libraries of the others.
+    if manifest.format == "ONNX":
+        from tidegate.runtime.onnx_model import OnnxModel
+
+        return OnnxModel(path, manifest.kinds, manifest.features)
+    from tidegate.runtime.sklearn_model import SklearnModel, load_joblib, load_skops
+
+    load_file = load_skops if manifest.format == "Skops" else load_joblib
+    return SklearnModel(load_file(path))

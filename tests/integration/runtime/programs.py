@@ -108,6 +108,7 @@ def start_runtime(
 
 def ended(process: subprocess.Popen[str], log: Path) -> Ended:
     output, _ = process.communicate(timeout=60)
+    assert log.exists(), output
     return Ended(process.returncode, json.loads(log.read_text()), output)
 
 

@@ -5,7 +5,6 @@ import signal
 from pathlib import Path
 from types import FrameType
 
-import sklearn
 import uvicorn
 from typing_extensions import override
 
@@ -51,8 +50,6 @@ def serve(
     allow_unsafe: bool,
 ) -> None:
     """Serve the model of a folder until the process is told to end."""
-    # Our own checks name the feature; scikit-learn's check of its parameters is for fitting.
-    sklearn.set_config(skip_parameter_validation=True)
     app = ModelApp(name, load(folder, allow_unsafe=allow_unsafe), limits)
     config = uvicorn.Config(
         app.application(),
