@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# One image for each program. The build needs no network: `make image` puts everything into the
-# build context, one folder for each target:
+# One image for each program. The build needs no network: `make image` (and for other builders
+# `hack/cluster/cluster image context`) puts everything into the build context, a folder a target:
 #   wheels/             the wheels of all dependencies
 #   dependencies.txt    their pinned names, so that this layer is built anew only when they change
 #   tidegate-*.whl      Tidegate itself

@@ -26,10 +26,7 @@ def main() -> int:
     """Run one command; errors that a person can mend come without a stack trace."""
     arguments = parser().parse_args()
     try:
-        if arguments.command in READ_ONLY:
-            return COMMANDS[arguments.command](arguments) or 0
-        with exclusive(cache_directory()):
-            return COMMANDS[arguments.command](arguments) or 0
+        return COMMANDS[arguments.command](arguments) or 0
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -50,22 +47,25 @@ def _up(arguments: argparse.Namespace) -> None:
     if foreign:
         kubectl.verify(kubectl.of_foreign(cache, foreign))
         return
-    instance = lifecycle.plan(
-        arguments.name,
-        cache,
-        has_node=not arguments.control_plane_only,
-        offset=arguments.port_offset,
-        environment=os.environ,
-    )
-    lifecycle.up(instance, install=not arguments.no_install)
+    with exclusive(cache, f"{arguments.name}-cluster"):
+        instance = lifecycle.plan(
+            arguments.name,
+            cache,
+            has_node=not arguments.control_plane_only,
+            offset=arguments.port_offset,
+            environment=os.environ,
+        )
+        lifecycle.up(instance, install=not arguments.no_install)
 
 
 def _down(arguments: argparse.Namespace) -> None:
-    instance = recorded(arguments.name, cache_directory())
-    if instance is None:
-        say(f"cluster {arguments.name} is not there: nothing to do")
-    else:
-        lifecycle.down(instance)
+    cache = cache_directory()
+    with exclusive(cache, f"{arguments.name}-cluster"):
+        instance = recorded(arguments.name, cache)
+        if instance is None:
+            say(f"cluster {arguments.name} is not there: nothing to do")
+        else:
+            lifecycle.down(instance)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -82,8 +82,10 @@ def _env(arguments: argparse.Namespace) -> None:
 
 
 def _load_image(arguments: argparse.Namespace) -> None:
-    for name in arguments.image:
-        images.load(cache_directory(), name)
+    cache = cache_directory()
+    with exclusive(cache, "images"):
+        for name in arguments.image:
+            images.load(cache, name)
 
 
 def _build_programs(arguments: argparse.Namespace) -> None:
@@ -104,23 +106,28 @@ def require_known(names: list[str]) -> None:
 
 def _image(arguments: argparse.Namespace) -> None:
     cache = cache_directory()
+    targets = arguments.target or list(build.TARGETS)
+    if arguments.action == "context":
+        with exclusive(cache, "images"):
+            build.contexts(cache)
+        return
     machine = prerequisites.this_machine()
     prerequisites.require_supported(machine, node=True)
     install = not arguments.no_install
     prerequisites.ensure_packages(
         prerequisites.NODE_PACKAGES, install=install, is_root=machine.is_root
     )
-    targets = arguments.target or list(build.TARGETS)
-    if arguments.action == "base":
-        build.ensure_base(cache)
-    elif arguments.action == "push":
-        registry = build.Registry(arguments.registry, arguments.tag, not arguments.insecure)
-        build.push(cache, targets, registry)
-    else:
-        for target in targets:
-            build.build(cache, target, arguments.base)
-            if containers.SOCKET.exists() and not arguments.no_load:
-                images.load(cache, build.reference(target))
+    with exclusive(cache, "images"):
+        if arguments.action == "push":
+            registry = build.Registry(arguments.registry, arguments.tag, not arguments.insecure)
+            build.push(cache, targets, registry)
+        elif arguments.action == "base":
+            build.ensure_base(cache)
+        else:
+            for target in targets:
+                build.build(cache, target, arguments.base)
+                if containers.SOCKET.exists() and not arguments.no_load:
+                    images.load(cache, build.reference(target))
 
 
 def _s3(arguments: argparse.Namespace) -> None:
@@ -138,13 +145,13 @@ def _s3(arguments: argparse.Namespace) -> None:
     else:
         client = kubectl.of_instance(_known(arguments.name))
         if arguments.image is None:
-            build.build(cache, build.S3_TARGET)
-            images.load(cache, build.reference(build.S3_TARGET))
+            with exclusive(cache, "images"):
+                build.build(cache, build.S3_TARGET)
+                images.load(cache, build.reference(build.S3_TARGET))
     image = arguments.image or build.reference(build.S3_TARGET)
     s3.ensure(client, arguments.namespace, image, arguments.bucket)
 
 
-READ_ONLY = {"status", "kubeconfig", "env"}
 COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "up": _up,
     "down": _down,

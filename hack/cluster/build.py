@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hack.cluster import images, wheels
 from hack.cluster.binaries import ensure_built
-from hack.cluster.console import progress
+from hack.cluster.console import progress, say
 from hack.cluster.errors import ClusterError
 from hack.cluster.shell import run
 
@@ -67,6 +67,15 @@ def build(cache: Path, target: str, base: str | None = None) -> None:
             "--build-arg", f"BASE={base or BASE_IMAGE}",
             "--file", str(wheels.PROJECT / "Dockerfile"), str(context),
         )  # fmt: skip
+
+
+def contexts(cache: Path) -> None:
+    """Fill the build contexts only, and print what Docker or any other builder does with them."""
+    for target in TARGETS:
+        if target != S3_TARGET:
+            context = images.directory(cache) / target
+            wheels.ensure_context(context, target)
+            say(f"docker build -f Dockerfile --target {target} -t tidegate-{target} {context}")
 
 
 @dataclass(frozen=True, slots=True)

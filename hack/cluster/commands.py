@@ -68,15 +68,16 @@ def _image(image: argparse.ArgumentParser) -> None:
     building = actions.add_parser("build", help="build, and load into the node if it is up")
     building.add_argument("--base", help="another base image that has Python 3.11")
     building.add_argument("--no-load", action="store_true", help="do not load into the node")
+    actions.add_parser("context", help="fill the build contexts only, for another builder")
     pushing = actions.add_parser("push", help="push built images to a registry")
     pushing.add_argument("registry", help="for example registry.example.com/team")
     pushing.add_argument(
         "--insecure", action="store_true", help="allow HTTP and unknown authorities"
     )
     pushing.add_argument("--tag", default="dev", help="tag in the registry (default: %(default)s)")
+    image.set_defaults(target=None)
     for action in (base, building, pushing):
         _no_install(action)
-        action.set_defaults(target=None)
     for action in (building, pushing):
         action.add_argument(
             "--target", action="append", choices=TARGETS, help="which image (default: all)"

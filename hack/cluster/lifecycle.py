@@ -28,13 +28,14 @@ def plan(
             f"hack/cluster/cluster up --name {name} --control-plane-only",
         )
     known = recorded(name, cache)
-    if known and known.has_node != has_node and Supervisor(known.state).all():
-        kind = "with a node" if known.has_node else "without a node"
-        raise ClusterError(
-            f"cluster {name} is up {kind}", f"hack/cluster/cluster down --name {name}"
-        )
-    if known and known.has_node == has_node and offset is None:
-        return known
+    if known and Supervisor(known.state).all():  # else a first start has failed: choose again
+        if known.has_node != has_node:
+            kind = "with a node" if known.has_node else "without a node"
+            raise ClusterError(
+                f"cluster {name} is up {kind}", f"hack/cluster/cluster down --name {name}"
+            )
+        if offset is None:
+            return known
     if offset is None and name == DEFAULT_NAME:
         offset = 0
     if offset is not None:

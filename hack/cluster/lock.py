@@ -1,4 +1,4 @@
-"""One command at a time may change the clusters of this machine."""
+"""One command at a time may change a cluster, or the images."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from hack.cluster.console import say
 
 
 @contextmanager
-def exclusive(cache: Path) -> Iterator[None]:
+def exclusive(cache: Path, what: str) -> Iterator[None]:
     """Wait for other commands to end; the kernel frees the lock even if this process is killed."""
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("a") as lock:
+    with (cache / f"{what}.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another cluster command to end")
+            say(f"waiting for another command that changes the {what} to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,13 +1,24 @@
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hack.cluster import lifecycle
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import Instance, Ports, recorded
+from hack.cluster.processes import Process
 
 
 def plan(name: str, cache: Path, *, has_node: bool = False, offset: int | None = None) -> Instance:
     return lifecycle.plan(name, cache, has_node=has_node, offset=offset, environment={})
+
+
+def started(cache: Path) -> None:
+    instance = Instance("test", cache, Ports(apiserver=7777), has_node=False)
+    instance.save()
+    dead = Process("etcd", 1, start_ticks=None, boot="", command=())
+    (instance.state / "run").mkdir()
+    (instance.state / "run/etcd.json").write_text(json.dumps(asdict(dead)))
 
 
 def test_ports_move_together_and_one_by_one() -> None:
@@ -41,10 +52,23 @@ def test_a_named_cluster_moves_aside(tmp_path: Path) -> None:
     assert plan("test", tmp_path).ports.apiserver > Ports().apiserver
 
 
-def test_a_known_cluster_keeps_its_ports_unless_told_otherwise(tmp_path: Path) -> None:
-    Instance("test", tmp_path, Ports(apiserver=7777), has_node=False).save()
+def test_a_started_cluster_keeps_its_ports_unless_told_otherwise(tmp_path: Path) -> None:
+    started(tmp_path)
     assert plan("test", tmp_path).ports.apiserver == 7777
     assert plan("test", tmp_path, offset=10).ports.apiserver == 6453
+
+
+def test_a_cluster_that_never_started_chooses_its_ports_again(tmp_path: Path) -> None:
+    Instance("test", tmp_path, Ports(apiserver=7777), has_node=False).save()
+    assert plan("test", tmp_path).ports.apiserver != 7777
+
+
+def test_a_cluster_without_a_node_does_not_get_one_by_the_way(tmp_path: Path) -> None:
+    started(tmp_path)
+    (tmp_path / "cluster-test").rename(tmp_path / "cluster")
+    with pytest.raises(ClusterError, match="without a node") as raised:
+        plan("default", tmp_path, has_node=True)
+    assert "down" in raised.value.mend
 
 
 def test_only_the_default_cluster_has_a_node(tmp_path: Path) -> None:
