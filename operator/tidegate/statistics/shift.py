@@ -155,7 +155,7 @@ class ShiftTest:
     def _log_e_safe(self, counts: Floats, n1: float, n0: float) -> Floats:
         used = self._past.sum(0) > 0
         column = np.where(used, np.cumsum(used) - 1, used.sum())  # the unused share the last one
-        merge = np.eye(int(used.sum()) + 1)[column].T
+        merge = np.eye(min(int(used.sum()) + 1, self.bins))[column].T
         stable, (k1, k0) = merge @ self._past[1], counts @ merge.T
         rows = float(stable.sum())
         level = (stable + 0.1) / (rows + 0.1 * stable.size)
