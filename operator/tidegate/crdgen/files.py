@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tidegate.crdgen import reasons, reference
 from tidegate.crdgen.crd import HEADER, chart_template, crd_yaml
 from tidegate.crdgen.kinds import KINDS
-from tidegate.crdgen.reference import reference
 
 CHART = Path("charts/tidegate")
 INSTALL = Path("manifests/install.yaml")
@@ -25,7 +25,10 @@ metadata:
 
 def from_types() -> dict[Path, str]:
     """What follows from the types alone: CRDs, the chart's templates of them, the reference."""
-    files = {Path("docs/reference/api.md"): reference(KINDS)}
+    files = {
+        Path("docs/reference/api.md"): reference.page(KINDS),
+        Path("docs/reference/reasons.md"): reasons.page(),
+    }
     for kind in KINDS:
         files[Path("crds") / f"{kind.plural}.yaml"] = crd_yaml(kind)
         files[CHART / "templates" / "crds" / f"{kind.plural}.yaml"] = chart_template(kind)

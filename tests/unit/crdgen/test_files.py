@@ -2,11 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.api.names import Reason
 from tidegate.crdgen.__main__ import main, stale, write
 from tidegate.crdgen.crd import root_schema
 from tidegate.crdgen.files import find_helm, from_types
 from tidegate.crdgen.kinds import KINDS
-from tidegate.crdgen.reference import reference
+from tidegate.crdgen.reasons import MEANINGS
+from tidegate.crdgen.reference import page
 
 ROOT = Path(__file__).parents[3]
 
@@ -58,12 +60,16 @@ def test_helm_of_the_local_cluster_is_the_last_resort(tmp_path: Path) -> None:
 
 
 def test_reference_has_every_field_and_every_rule() -> None:
-    page = reference(KINDS)
+    text = page(KINDS)
     for kind in KINDS:
         root = root_schema(kind)
         for part in ("spec", "status"):
             for name in root["properties"][part]["properties"]:
-                assert f"| `{part}.{name}`" in page
+                assert f"| `{part}.{name}`" in text
         for rule in root.get("x-kubernetes-validations", ()):
-            assert rule["message"] in page
-    assert "| `spec.delivery.analysis.metrics[].onBreach`* | `Rollback` \\| `Hold` |" in page
+            assert rule["message"] in text
+    assert "| `spec.delivery.analysis.metrics[].onBreach`* | `Rollback` \\| `Hold` |" in text
+
+
+def test_every_reason_has_its_meaning() -> None:
+    assert set(MEANINGS) == set(Reason)
