@@ -37,6 +37,7 @@ class Flag(IntFlag):
     OTHER_ENCODING = 16
     TOO_LARGE = 32
     INCOMPLETE = 64
+    NO_ROOM = 128
 
 
 class Record(NamedTuple):

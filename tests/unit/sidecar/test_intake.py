@@ -1,9 +1,12 @@
 """The monitor's state, fed with records under a clock of our own."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.sidecar.harness import STABLE, routing, total
 
 from tidegate.evidence.encode import SPECIAL_BINS
@@ -17,6 +20,14 @@ from tidegate.sidecar.records import Kind, Record
 SECRET = b"s" * 32
 START = 1_800_000_000.0
 SLOT = int(START) // SLOT_SECONDS
+NAMES = st.sampled_from(
+    ["age", "instances", "inputs", "predictions", "outputs", "name", "shape", "data", "x"]
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(), NAMES),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(NAMES, parts, max_size=4),
+    max_leaves=8,
+)
 
 
 class Clock:
@@ -164,6 +175,23 @@ def test_a_model_with_endless_labels_takes_bounded_memory(clock: Clock) -> None:
     assert counts.predictions["other"] == 1000 - 256
     assert monitor.label(id_of(999), ["text 999"]) is Outcome.ACCEPTED
     assert list(monitor.report(0, 0).labels.values()) == [Labels(0, 0)]
+
+
+@given(
+    question=JSON,
+    answer=st.one_of(JSON, st.builds(lambda rows: {"predictions": rows}, st.lists(JSON))),
+)
+def test_no_payload_brings_the_monitor_down(question: Any, answer: Any) -> None:
+    monitor = intake(Clock(), profile())
+    bodies = json.dumps(question).encode(), json.dumps(answer).encode()
+    record = answered(1, START)._replace(request=bodies[0], response=bodies[1])
+    monitor.take(record)
+    monitor.take(record._replace(request=b'{"inputs":[%b]}' % bodies[0]))
+    monitor.take(record._replace(request=b'{"instances":[%b]}' % bodies[0]))
+    assert sum(monitor.totals.requests.values()) == 3
+    assert monitor.totals.rows + sum(monitor.totals.unparsed.values()) >= 3 or answer == {
+        "predictions": []
+    }
 
 
 def test_every_failure_has_its_class(clock: Clock) -> None:

@@ -84,8 +84,8 @@ async def serve(settings: Settings, channel: socket.socket, socket_path: str) ->
         try:
             await private.setup()
             await public.setup()
-            await web.UnixSite(private, socket_path).start()
             await web.TCPSite(public, None, settings.metrics_port).start()
+            await web.UnixSite(private, socket_path).start()
             while not end.closed.is_set():
                 intake.tick()
                 try:

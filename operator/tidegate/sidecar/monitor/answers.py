@@ -14,6 +14,7 @@ from tidegate.evidence.windows import BlockKey, Labels, slot_of
 
 SIZE = 1 << 20
 VOCABULARY_LIMIT = 256  # labels that are told apart; a model that answers free text has no more
+LABEL_LIMIT = 128  # characters; a longer text is no label
 OTHER = "other"
 SLOTS_KEPT = 360  # labels stay for an hour after they have closed
 BLOCKS_LIMIT = 1 << 16  # a week of a canary; older answers are late before that
@@ -40,7 +41,7 @@ class Vocabulary:
 
     def code(self, key: str) -> int:
         code = self._codes.get(key, -1)
-        if code < 0 and len(self._codes) < VOCABULARY_LIMIT:
+        if code < 0 and len(self._codes) < VOCABULARY_LIMIT and len(key) <= LABEL_LIMIT:
             code = self._codes[key] = len(self._codes)
         return code
 

@@ -13,6 +13,7 @@ from tidegate.sidecar.monitor.payloads import Columns
 CLOSING_SECONDS = 2.0  # answers that come later count in the oldest slot that is still open
 SLOTS_KEPT = 360  # an hour
 MEMORY_LIMIT_BYTES = 32 << 20  # of feature counts; a profile with very many features keeps less
+BYTES_AT_ONCE = 1 << 20  # of payload that may wait with them
 ROWS_AT_ONCE = 512  # rows wait for company: encoding them together is ten times cheaper
 BLOCKS_IN_SLOT = 64  # more generations than this in ten seconds are made up by a client
 
@@ -26,6 +27,7 @@ class Block:
         "features",
         "latency",
         "pending",
+        "pending_bytes",
         "predictions",
         "requests",
         "rows",
@@ -40,6 +42,7 @@ class Block:
         self.unparsed: Counter[str] = Counter()
         self.features: NDArray[np.int64] = np.zeros(bins, dtype=np.int64)
         self.pending: Columns = []
+        self.pending_bytes = 0
 
 
 class Book:
@@ -73,8 +76,10 @@ class Book:
             self._in_slot[key.slot] += 1
         return block
 
-    def add_rows(self, key: BlockKey, columns: Columns, predicted: Sequence[str]) -> None:
-        """Count decoded rows."""
+    def add_rows(
+        self, key: BlockKey, columns: Columns, predicted: Sequence[str], size: int
+    ) -> None:
+        """Count decoded rows, which came in a payload of `size` bytes."""
         block = self.block(key)
         block.rows += len(predicted)
         block.predictions.update(predicted)
@@ -85,7 +90,8 @@ class Book:
                 column.extend(more)
         else:
             block.pending = [list(column) for column in columns]
-        if len(block.pending[0]) >= ROWS_AT_ONCE:
+        block.pending_bytes += size
+        if len(block.pending[0]) >= ROWS_AT_ONCE or block.pending_bytes >= BYTES_AT_ONCE:
             self._encode(block)
 
     def _encode(self, block: Block) -> None:
@@ -95,6 +101,7 @@ class Book:
         columns = dict(zip(names, block.pending, strict=True))
         block.features += np.concatenate(self._profile.encode(columns))
         block.pending = []
+        block.pending_bytes = 0
 
     def advance(self, now: float) -> None:
         """Close the slots that are over and forget what is too old."""

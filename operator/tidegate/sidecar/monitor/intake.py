@@ -89,7 +89,7 @@ class Intake:
         keys = prediction_keys(predicted, edges)
         codes = [self.answers.vocabulary.code(k) for k in keys]
         named = [k if code >= 0 else OTHER for k, code in zip(keys, codes, strict=True)]
-        self.book.add_rows(key, columns, named)
+        self.book.add_rows(key, columns, named, len(record.request))
         self.totals.rows += len(keys)
         self.answers.put(record.sequence, key, codes, edges)
 

@@ -47,6 +47,7 @@ def decode(record: Record, names: Sequence[str]) -> tuple[Columns, list[Any]]:
 
 _REASONS = (
     (Flag.TOO_LARGE, "too_large"),
+    (Flag.NO_ROOM, "no_room"),
     (Flag.INCOMPLETE, "incomplete"),
     (Flag.OTHER_ENCODING, "encoding"),
 )

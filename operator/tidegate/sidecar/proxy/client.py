@@ -59,9 +59,10 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._desk.clients.discard(self)
-        exchange, self._exchange = self._exchange, None
+        exchange = self._exchange
         if exchange is not None and exchange.head.framing.done:
             self._desk.client_left(exchange, self._loop.time())
+        self._retire()
         for upstream in self._upstreams.values():
             upstream.close()
 
@@ -189,8 +190,8 @@ class Client(asyncio.Protocol):
         elif exchange is not None and exchange.answer is None:
             self._fail(exchange, 502)
         elif exchange is not None:
-            self._exchange = None
             self._desk.broke_off(exchange)
+            self._retire()
             self._close()
 
     def upstream_congested(self, *, congested: bool) -> None:
@@ -209,7 +210,7 @@ class Client(asyncio.Protocol):
         self._outbox.append(raw)
         if head.status == 101 and self._upstream is not None:
             self._tunnel = True
-            self._exchange = None
+            self._retire()
             self.flush()
             ahead, self._inbox = self._inbox, b""
             self._upstream.write(ahead)
@@ -229,11 +230,12 @@ class Client(asyncio.Protocol):
             self._outbox.clear()
 
     def answer_ends(self) -> None:
-        exchange, self._exchange = self._exchange, None
+        exchange = self._exchange
         if exchange is None or exchange.answer is None:
             return
         self.flush()
         self._desk.finish(exchange)
+        self._retire()
         if self._last(exchange) or not exchange.answer.keep_alive:
             self._close()
         else:
@@ -258,8 +260,14 @@ class Client(asyncio.Protocol):
         self._desk.fail(exchange, status, self._loop.time())
         self._abandon(status, self._desk.id_header(exchange))
 
+    def _retire(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.asked.release()
+            exchange.given.release()
+
     def _abandon(self, status: int, header: bytes = b"") -> None:
-        self._exchange = None
+        self._retire()
         if self._upstream is not None:
             self._upstream.close()
         self._reply(status, header)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from tidegate.api.names import HEADER_ID, HEADER_ROUTED
 from tidegate.evidence.ids import issue
-from tidegate.sidecar.proxy.exchange import Exchange
+from tidegate.sidecar.proxy.exchange import Budget, Exchange
 from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead, with_header
 from tidegate.sidecar.proxy.split import Route, Split, Target
 from tidegate.sidecar.records import Kind, Record
@@ -39,6 +39,7 @@ class Desk:
         self._split = split
         self._sink = sink
         self._sequence = 0
+        self._budget = Budget()
         self.monitor = monitor
         self.clients: set[Sweepable] = set()
         self.draining = False
@@ -48,8 +49,9 @@ class Desk:
         post = head.method == b"POST"
         if post and head.path == FEEDBACK_PATH:
             route = Route(self.monitor, 0, "", forwarded=False)
-            return Exchange(head, route, time.time(), counted=False)
-        exchange = Exchange(head, self._split.choose(head.routed), time.time(), counted=post)
+            return Exchange(head, route, time.time(), self._budget, counted=False)
+        route = self._split.choose(head.routed)
+        exchange = Exchange(head, route, time.time(), self._budget, counted=post)
         if not exchange.route.forwarded:
             self._number(exchange)
         return exchange

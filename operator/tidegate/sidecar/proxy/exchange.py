@@ -4,31 +4,56 @@ from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead
 from tidegate.sidecar.proxy.split import Route
 from tidegate.sidecar.records import Flag
 
-CAPTURE_LIMIT_BYTES = 1 << 20
+CAPTURE_LIMIT_BYTES = 1 << 20  # of one body
+CAPTURE_BUDGET_BYTES = 32 << 20  # of all bodies in flight: the sidecar must not grow with them
+
+
+class Budget:
+    """The memory that the copies of all requests in flight share."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = CAPTURE_BUDGET_BYTES
 
 
 class Copy:
-    """A bounded copy of a body; too large a body leaves nothing but the note that it was."""
+    """A bounded copy of a body; if it finds no room, nothing is left but the reason."""
 
-    __slots__ = ("_parts", "_size", "too_large")
+    __slots__ = ("_budget", "_parts", "_size", "lost")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._parts: list[bytes] = []
         self._size = 0
-        self.too_large = False
+        self.lost = 0
+        """The flag that says why the copy was given up; 0 while it is whole."""
 
     def add(self, part: bytes) -> None:
-        if self.too_large:
+        if self.lost:
             return
-        self._size += len(part)
-        if self._size > CAPTURE_LIMIT_BYTES:
-            self.too_large = True
-            self._parts.clear()
+        size = len(part)
+        if self._size + size > CAPTURE_LIMIT_BYTES:
+            self._give_up(Flag.TOO_LARGE)
+        elif size > self._budget.left:
+            self._give_up(Flag.NO_ROOM)
         else:
+            self._size += size
+            self._budget.left -= size
             self._parts.append(part)
 
+    def _give_up(self, why: Flag) -> None:
+        self.release()
+        self.lost = why
+
+    def release(self) -> None:
+        """Return the room that the copy took."""
+        self._budget.left += self._size
+        self._size = 0
+        self._parts = []
+
     def joined(self) -> bytes:
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        return b"".join(self._parts)
 
 
 class Exchange:
@@ -49,7 +74,9 @@ class Exchange:
         "waiting",
     )
 
-    def __init__(self, head: RequestHead, route: Route, arrival: float, *, counted: bool) -> None:
+    def __init__(
+        self, head: RequestHead, route: Route, arrival: float, budget: Budget, *, counted: bool
+    ) -> None:
         self.head = head
         self.route = route
         self.arrival = arrival
@@ -65,8 +92,8 @@ class Exchange:
         self.answered_at = 0.0
         self.sequence = 0
         self.answer: ResponseHead | None = None
-        self.asked = Copy()
-        self.given = Copy()
+        self.asked = Copy(budget)
+        self.given = Copy(budget)
 
     def flags(self, *, complete: bool) -> int:
         """How the copies must be read."""
@@ -78,6 +105,7 @@ class Exchange:
             | Flag.REQUEST_GZIP * (self.head.encoding == b"gzip")
             | Flag.RESPONSE_GZIP * (answer is not None and answer.encoding == b"gzip")
             | Flag.OTHER_ENCODING * bool(encodings - {b"", b"identity", b"gzip"})
-            | Flag.TOO_LARGE * (self.asked.too_large or self.given.too_large)
+            | self.asked.lost
+            | self.given.lost
             | Flag.INCOMPLETE * (not complete)
         )

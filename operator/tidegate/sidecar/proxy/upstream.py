@@ -55,7 +55,7 @@ class Upstream(asyncio.Protocol):
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await target.connect(lambda: self)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, UnicodeError):  # the last: no host name at all
             if not self.closed:
                 self.close()
                 self._owner.upstream_unreachable()
