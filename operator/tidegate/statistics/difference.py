@@ -58,7 +58,7 @@ def log_bet(  # the counts of a slot, the point bet on, the null's edge
     for _ in range(PROJECTIONS):
         v1, v0 = (p0 + edge) * (1 - p0 - edge) / n1, p0 * (1 - p0) / n0
         nearest = q0 + gap * v0 / (v1 + v0)
-        # Half steps: whole ones swing to and fro where the edge meets the rates' limits.
+        # Half steps: whole ones oscillate where the edge meets the rates' limits.
         p0 = (p0 + np.minimum(np.maximum(nearest, least), most)) / 2
     p1 = p0 + edge
     v1, v0 = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0

@@ -23,7 +23,7 @@ def after(*slots: tuple[int, int, int, int], tol: float = 0.01) -> DifferenceTes
 
 
 @given(n1=rows, n0=rows, q1=rate, q0=rate, edge=st.floats(-0.9, 0.9), p0=rate, inside=rate)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_expected_bet_is_at_most_one_anywhere_in_the_null(
     n1: int, n0: int, q1: float, q0: float, edge: float, p0: float, inside: float
 ) -> None:

@@ -23,7 +23,7 @@ def shifted(r: NDArray[np.float64], size: float) -> NDArray[np.float64]:
 
 
 @given(r=shares, q=shares, direction=shares, eps=st.sampled_from([0.001, 0.01, 0.1]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_payoff_is_at_most_one_everywhere_in_the_ball(
     r: NDArray[np.float64], q: NDArray[np.float64], direction: NDArray[np.float64], eps: float
 ) -> None:

@@ -48,7 +48,7 @@ def run(
 @given(
     past1=shares, past0=shares, p0=shares, direction=shares, n=st.tuples(*[st.integers(1, 500)] * 2)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_expected_harm_is_at_most_one_inside_the_tolerance(
     past1: NDArray[np.float64],
     past0: NDArray[np.float64],
