@@ -14,8 +14,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.NOT_READY: "Pods of the stable revision aren't ready; the message has the pod's words.",
     Reason.PROGRESSING: "A rollout is under way; the message says at which step.",
     Reason.PROMOTED: "The wanted revision serves all requests.",
-    Reason.ROLLED_BACK: "The wanted revision was rejected and the stable one serves; change the "
-    "artifact, or ask for a retry by the annotation `tidegate.dev/retry`.",
+    Reason.ROLLED_BACK: "The wanted revision was rejected and the stable one serves; it is not "
+    "tried again until the spec asks for another one.",
     Reason.SUSPENDED: "`spec.suspend` is true: nothing is decided; serving goes on.",
     Reason.FIRST_REVISION: "There was no other revision to compare with: it serves at once.",
     Reason.CANDIDATE_NOT_READY: "The candidate's pods aren't ready: it has no weight, and it is "

@@ -308,7 +308,7 @@ class PreviousStatus(ApiModel):
 
 
 class RejectedStatus(ApiModel):
-    """A revision that is not tried again until its hash changes or a retry is asked for."""
+    """A revision that is not tried again until its hash changes."""
 
     revision: str
     reason: str
