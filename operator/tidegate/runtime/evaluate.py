@@ -23,7 +23,7 @@ def scores_of(
     pipeline: Any, rows: NDArray[Any], target: NDArray[Any], task: Task
 ) -> dict[str, float]:
     """The scores of a fitted pipeline in memory."""
-    answer = Answer(*SklearnModel(pipeline).predict(rows))
+    answer = Answer(*SklearnModel(pipeline).predict(rows, probabilities=True))
     return _scores(answer, target, task, tuple(getattr(pipeline, "classes_", ())))
 
 

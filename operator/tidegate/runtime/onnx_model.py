@@ -50,12 +50,14 @@ class OnnxModel:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self._has_probabilities = metadata.get(PROBABILITIES) == "true"
 
-    def predict(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    def predict(
+        self, rows: NDArray[Any], *, probabilities: bool
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
         feed = {input_name(i): rows[:, [i]].astype(kind) for i, kind in enumerate(self._types)}
         outputs = self._session.run(None, feed)
         values = np.asarray(outputs[0]).reshape(-1)
-        if not self._has_probabilities:
+        if not probabilities or not self._has_probabilities:
             return values, None
-        probabilities = np.asarray(outputs[1], dtype=np.float64)
+        found = np.asarray(outputs[1], dtype=np.float64)
         # Single precision leaves sums such as 0.9999998, which metrics refuse as no probabilities.
-        return values, probabilities / probabilities.sum(axis=1, keepdims=True)
+        return values, found / found.sum(axis=1, keepdims=True)

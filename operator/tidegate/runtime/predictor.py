@@ -26,8 +26,10 @@ class Answer(NamedTuple):
 class Engine(Protocol):
     """A model in one of the formats."""
 
-    def predict(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-        """Values, and probabilities if the model has them."""
+    def predict(
+        self, rows: NDArray[Any], *, probabilities: bool
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        """Values, and if they are wanted probabilities, where the model has them."""
 
 
 class Predictor:
@@ -37,10 +39,10 @@ class Predictor:
         self.manifest = manifest
         self._engine = engine
 
-    def predict(self, columns: Mapping[str, Column]) -> Answer:
+    def predict(self, columns: Mapping[str, Column], *, probabilities: bool = True) -> Answer:
         """Raise ValueError where the values are none that the model can take."""
         rows = matrix(columns, self.manifest.features, self.manifest.kinds)
-        return Answer(*self._engine.predict(rows))
+        return Answer(*self._engine.predict(rows, probabilities=probabilities))
 
 
 def load(folder: Path, *, allow_unsafe: bool) -> Predictor:

@@ -24,17 +24,21 @@ class SklearnModel:
         self._prepare = pipeline.named_steps["prepare"]
         self._model = pipeline.named_steps["model"]
 
-    def predict(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    def predict(
+        self, rows: NDArray[Any], *, probabilities: bool
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
         # Parameters were checked when the model was fitted; checking again costs a third of the
         # time of a single row.
         with sklearn.config_context(skip_parameter_validation=True):
-            return self._predict(rows)
+            return self._predict(rows, probabilities=probabilities)
 
-    def _predict(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    def _predict(
+        self, rows: NDArray[Any], *, probabilities: bool
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
         # The preparation is shared by the two answers: it takes most of the time of a small model.
         ready = rows if isinstance(self._prepare, str) else self._prepare.transform(rows)
         values = self._model.predict(ready)
-        if not hasattr(self._model, "predict_proba"):
+        if not probabilities or not hasattr(self._model, "predict_proba"):
             return values, None
         return values, self._model.predict_proba(ready)
 

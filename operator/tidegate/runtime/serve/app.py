@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tidegate.runtime.predictor import Answer, Predictor
+from tidegate.runtime.predictor import Predictor
 from tidegate.runtime.serve import payload
 
 IN_FLIGHT_BYTES = 64 << 20  # bodies held at once, all requests together; above it clients get 503
@@ -114,7 +114,9 @@ class ModelApp:
         def work(data: Mapping[str, Any]) -> dict[str, Any]:
             wanted = payload.wanted_outputs(data)
             columns = payload.columns_of_tensors(data, self._manifest, self._limits.rows)
-            tensors = payload.tensors_of(self._predictor.predict(columns))
+            probabilities = wanted is None or payload.PROBABILITIES in wanted
+            said = self._predictor.predict(columns, probabilities=probabilities)
+            tensors = payload.tensors_of(said)
             answer: dict[str, Any] = {"model_name": self._name}
             if "id" in data:
                 answer["id"] = data["id"]
@@ -128,8 +130,9 @@ class ModelApp:
 
         def work(data: Mapping[str, Any]) -> dict[str, Any]:
             columns = payload.columns_of_instances(data, self._manifest, self._limits.rows)
-            answer: Answer = self._predictor.predict(columns)
-            return {"predictions": answer.values.tolist()}
+            # A forest would walk all its trees twice for probabilities that nobody sees.
+            said = self._predictor.predict(columns, probabilities=False)
+            return {"predictions": said.values.tolist()}
 
         return await self._answer(request, work)
 
