@@ -18,7 +18,14 @@ from hack.cluster import (
 from hack.cluster.commands import parser
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
-from hack.cluster.instance import Instance, cache_directory, recorded
+from hack.cluster.instance import (
+    NODE_ADDRESS,
+    POD_SUBNET,
+    SERVICE_SUBNET,
+    Instance,
+    cache_directory,
+    recorded,
+)
 from hack.cluster.lock import exclusive
 
 
@@ -79,6 +86,7 @@ def _kubeconfig(arguments: argparse.Namespace) -> None:
 def _env(arguments: argparse.Namespace) -> None:
     print(f'export PATH="{binaries.directory(cache_directory())}:$PATH"')
     print(f'export KUBECONFIG="{_known(arguments.name).kubeconfig}"')
+    print(f'export NO_PROXY="{LOCAL},$NO_PROXY"')
 
 
 def _load_image(arguments: argparse.Namespace) -> None:
@@ -152,6 +160,7 @@ def _s3(arguments: argparse.Namespace) -> None:
     s3.ensure(client, arguments.namespace, image, arguments.bucket)
 
 
+LOCAL = f"127.0.0.1,{NODE_ADDRESS},{POD_SUBNET},{SERVICE_SUBNET}"  # never by a company's proxy
 COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "up": _up,
     "down": _down,

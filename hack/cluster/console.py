@@ -68,6 +68,6 @@ def wait_until(what: str, missing: Callable[[], str], limit_seconds: float) -> N
     with progress(what) as shown:
         while lacks := missing():
             if shown.elapsed > limit_seconds:
-                raise ClusterError(f"{what}: not after {limit_seconds:.0f} s; {lacks}")
-            shown.update(lacks)
+                raise ClusterError(f"{what} is not ready after {limit_seconds:.0f} s: {lacks}")
+            shown.update(f"not ready yet, {lacks}")
             time.sleep(POLL_SECONDS)

@@ -104,7 +104,7 @@ def end_pods() -> None:
     """Kill every container of ours, then the shims that held them."""
     if not shims():
         return
-    with progress("pods are ended") as shown:
+    with progress("end all pods") as shown:
         deadline = time.monotonic() + KILL_SECONDS
         while held := shims():
             containers = [child for shim in held for child in _children(shim)]

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hack.cluster import binaries
+from hack.cluster.components import NO_PROXY
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import Instance
@@ -17,22 +19,24 @@ ANSWER_SECONDS = 15
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """A program and a kubeconfig."""
+    """A program, a kubeconfig, and what else its environment needs."""
 
     program: Path
     kubeconfig: str
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, text: str = "") -> str:
         command = [str(self.program), f"--kubeconfig={self.kubeconfig}", *arguments]
         # KUBECONFIG may be a list of files, which only the variable can hold.
         if os.pathsep in self.kubeconfig:
             command.pop(1)
-        return run(command, text=text, extra={"KUBECONFIG": self.kubeconfig})
+        return run(command, text=text, extra={**self.extra, "KUBECONFIG": self.kubeconfig})
 
 
 def of_instance(instance: Instance) -> Kubectl:
     """As administrator of a cluster of this machine."""
-    return Kubectl(binaries.directory(instance.cache) / "kubectl", str(instance.kubeconfig))
+    program = binaries.directory(instance.cache) / "kubectl"
+    return Kubectl(program, str(instance.kubeconfig), NO_PROXY)
 
 
 def foreign_kubeconfig(instance: Instance | None) -> str | None:

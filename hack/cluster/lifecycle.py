@@ -89,7 +89,7 @@ def down(instance: Instance) -> None:
     for name in [name for name in last if name in names]:
         _stop(supervisor, name)
     if instance.has_node:
-        with progress("mounts, network and rules are removed"):
+        with progress("remove mounts, network and rules"):
             containers.end_pods()  # a shim may have started while containerd was ending
             containers.remove_traces(instance)
             network.remove(instance)
@@ -99,7 +99,7 @@ def down(instance: Instance) -> None:
 
 
 def _stop(supervisor: Supervisor, name: str) -> None:
-    with progress(f"{name} is ended"):
+    with progress(f"end {name}"):
         supervisor.stop(name)
 
 

@@ -11,8 +11,9 @@ from hack.cluster.console import say
 @contextmanager
 def exclusive(cache: Path, what: str) -> Iterator[None]:
     """Wait for other commands to end; the kernel frees the lock even if this process is killed."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{what}.lock").open("a") as lock:
+    locks = cache / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / what).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

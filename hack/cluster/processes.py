@@ -142,4 +142,4 @@ class Supervisor:
             self.require(name)
             return missing()
 
-        wait_until(f"{name} is ready", lacks, limit_seconds)
+        wait_until(name, lacks, limit_seconds)

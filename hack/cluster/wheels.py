@@ -22,7 +22,7 @@ def ensure_context(directory: Path, target: str) -> None:
     key = hashlib.sha256(f"{PYTHON} {platform.machine()} {lock.read_text()}".encode()).hexdigest()
     marker = directory / "wheels.key"
     if not marker.exists() or marker.read_text() != key:
-        with progress(f"wheels for {target} are downloaded"):
+        with progress(f"download wheels for {target}"):
             _download(pip, directory, lock)
         marker.write_text(key)
     _build(pip, directory)
