@@ -1,4 +1,5 @@
 import gzip
+from math import isnan
 from typing import Any
 
 import orjson
@@ -104,6 +105,11 @@ def test_wrapped_bodies_are_unwrapped() -> None:
     assert decode(record(question, answer, flags), NAMES) == ([[1], ["a"]], [1])
 
 
+def test_nan_is_read_though_it_is_no_json() -> None:
+    columns, _ = decode(record(b'{"instances":[[NaN,"a"]]}'), NAMES)
+    assert isnan(columns[0][0])
+
+
 def test_without_a_profile_the_request_is_not_read() -> None:
     assert decode(record(b"not json"), ()) == ([], [1])
 
@@ -112,6 +118,8 @@ def test_without_a_profile_the_request_is_not_read() -> None:
     ("unreadable", "reason"),
     [
         (record(b"{"), "json"),
+        (record(b"[" * 200_000), "json"),
+        (record(b"\xff"), "json"),
         (record(b"[1]"), "format"),
         (record(b'{"instances":[[1,2],[3,4]]}'), "row_count"),
         (record(b"xx", flags=Flag.REQUEST_GZIP), "encoding"),

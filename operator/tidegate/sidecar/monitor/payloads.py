@@ -1,5 +1,6 @@
 """From copied bodies to columns: KServe V1 and Open Inference Protocol v2, as JSON."""
 
+import json
 import zlib
 from collections.abc import Sequence
 from math import prod
@@ -71,11 +72,19 @@ def _content(body: bytes, chunked: int, gzipped: int) -> bytes:
 def _json(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise UnparsedError("json") from error
+    except orjson.JSONDecodeError:
+        document = _lenient_json(body)
     if not isinstance(document, dict):
         raise UnparsedError("format")
     return document
+
+
+def _lenient_json(body: bytes) -> Any:
+    """Slower, but takes NaN for a missing number, as many clients write it."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnparsedError("json") from error
 
 
 def features(document: dict[str, Any], names: Sequence[str]) -> Columns:
