@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegate.api.names import Reason
 from tidegate.evidence.encode import label_text
 from tidegate.evidence.profile import Task
 from tidegate.runtime.dataset import Rows
+from tidegate.runtime.outcome import StageError
 from tidegate.runtime.predictor import Answer, Predictor
 from tidegate.runtime.scores import classification_scores, regression_scores
 from tidegate.runtime.sklearn_model import SklearnModel
@@ -15,7 +17,11 @@ from tidegate.runtime.sklearn_model import SklearnModel
 
 def evaluate(predictor: Predictor, rows: Rows) -> tuple[Answer, dict[str, float]]:
     """The answers of the model as it is served, and their scores."""
-    answer = predictor.predict(rows.columns)
+    try:
+        answer = predictor.predict(rows.columns)
+    except ValueError as error:
+        message = f"the model can't take the held-out rows: {error}"
+        raise StageError(Reason.DATA_INVALID, message, field="spec.data.inputs") from error
     return answer, _scores(answer, rows.target, predictor.manifest.task, predictor.manifest.classes)
 
 

@@ -247,6 +247,17 @@ def test_refusal_names_field_and_fix(
     assert words in str(error)
 
 
+def test_held_out_rows_of_another_kind_are_named(tmp_path: Path) -> None:
+    inputs = [{"name": n, "uri": f"s3://data/{n}.csv"} for n in ("train", "test")]
+    test = people(20)
+    test["age"] = test["age"].astype(object)
+    test.loc[3, "age"] = "old"
+    work = workspace(tmp_path, train=people(), test=test)
+    with pytest.raises(StageError, match="feature 'age' takes numbers; row 3 has 'old'") as caught:
+        train(job(data={"inputs": inputs}), work)
+    assert caught.value.reason == "DataInvalid"
+
+
 def test_label_that_occurs_once_can_not_be_split(tmp_path: Path) -> None:
     frame = people()
     frame.loc[0, "label"] = "once"
