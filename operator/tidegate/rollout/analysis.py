@@ -23,11 +23,11 @@ from tidegate.rollout.trackers import (
     LabelTracker,
     Tracker,
     capped,
-    mean_log_e,
     tolerance_in_words,
     tracker_of,
 )
 from tidegate.rollout.verdict import Verdict
+from tidegate.statistics.combine import combine
 
 DEFAULT_METRICS = (
     Metric(name="errors", source="ErrorRate", max_absolute_increase="0.005", on_breach="Rollback"),
@@ -166,7 +166,10 @@ def _breach(
     evidence = {
         m.name: trackers[m.name].log_e_worse() for m in metrics if m.on_breach == "Rollback"
     }
-    if not evidence or mean_log_e(list(evidence.values())) < -math.log(float(analysis.alpha)):
+    if not evidence:
+        return None
+    together = combine(list(evidence.values()), [1.0] * len(evidence))
+    if together < -math.log(float(analysis.alpha)):
         return None
     return max(evidence, key=lambda name: evidence[name])
 

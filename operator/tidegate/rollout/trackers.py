@@ -6,7 +6,7 @@ a time, so that whatever moves both arms cancels. The tests behind them are anyt
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
@@ -17,7 +17,6 @@ from tidegate.api.v1alpha1.model import Metric
 from tidegate.evidence.latency import BINS
 from tidegate.evidence.windows import Counts, Labels
 from tidegate.statistics.difference import DifferenceTest
-from tidegate.statistics.distance import jensen_shannon
 from tidegate.statistics.floats import Floats
 from tidegate.statistics.latency import (
     bins_of_increase,
@@ -30,6 +29,7 @@ from tidegate.statistics.ratio import RatioTest
 from tidegate.statistics.shift import ShiftTest
 
 PREDICTION_BINS = 12  # ten deciles of a score, or eleven labels and the rest
+HORIZON_SLOTS = 720  # two hours: a regression that begins within them is found almost as fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ class _Rates:
     def __init__(self, absolute: str | None, relative: str | None) -> None:
         self.test: DifferenceTest | RatioTest
         if absolute is not None:
-            self.test = DifferenceTest(tol=float(absolute))
+            self.test = DifferenceTest(tol=float(absolute), horizon=HORIZON_SLOTS)
         else:
             tolerance = float(relative or 0.0)
-            self.test = RatioTest(tol=tolerance, margin=tolerance)
+            self.test = RatioTest(tol=tolerance, margin=tolerance, horizon=HORIZON_SLOTS)
 
     def estimate(self, alpha: float) -> Estimate:
         value, (low, high) = self.test.estimate(), self.test.interval(alpha)
@@ -189,7 +189,7 @@ class LatencyTracker(CountTracker):
         self._quantile = float(metric.quantile or "0.99")
         self._tolerated_bins = bins_of_increase(float(metric.max_relative_increase or "0"))
         # The tolerance is in the shifted threshold: what is tested is "no more beyond it".
-        self._test = RatioTest(tol=0.0, margin=0.0)
+        self._test = RatioTest(tol=0.0, margin=0.0, horizon=HORIZON_SLOTS)
         self._past = np.zeros(BINS)
         self._seen = np.zeros((2, BINS))  # candidate and stable, all slots, for the estimate
 
@@ -241,15 +241,14 @@ class ShiftTracker(CountTracker):
 
     def __init__(self, metric: Metric) -> None:
         super().__init__()
-        self._test = ShiftTest(tol=float(metric.max_distance or "0.1"), bins=PREDICTION_BINS)
+        tolerance = float(metric.max_distance or "0.1")
+        self._test = ShiftTest(PREDICTION_BINS, tolerance, horizon=HORIZON_SLOTS)
         self._keys: list[str] = []
-        self._seen = np.zeros((2, PREDICTION_BINS))
 
     @override
     def fold(self, candidate: Counts, stable: Counts) -> None:
         k1, k0 = self._binned(candidate.predictions), self._binned(stable.predictions)
         self._test.update(k1, k0)
-        self._seen += np.stack([k1, k0])
         self.samples += int(k1.sum())
         self.stable_samples += int(k0.sum())
 
@@ -273,9 +272,7 @@ class ShiftTracker(CountTracker):
 
     @override
     def estimate(self, alpha: float) -> Estimate:
-        if not self._seen.sum(axis=1).all():
-            return Estimate(None)
-        return Estimate(float(jensen_shannon(*(h / h.sum() for h in self._seen))))
+        return Estimate(self._test.estimate())
 
     @override
     def state(self) -> dict[str, Any]:
@@ -283,7 +280,6 @@ class ShiftTracker(CountTracker):
             **self._counters(),
             "test": self._test.to_state(),
             "keys": self._keys,
-            "seen": self._seen.astype(int).tolist(),
         }
 
     @override
@@ -291,7 +287,6 @@ class ShiftTracker(CountTracker):
         self._restore_counters(state)
         self._test = ShiftTest.from_state(state["test"])
         self._keys = [str(k) for k in state["keys"]]
-        self._seen = np.asarray(state["seen"], dtype=np.float64)
 
 
 def tracker_of(metric: Metric) -> CountTracker | LabelTracker:
@@ -342,8 +337,3 @@ def capped(log_e: float) -> str:
     """
     value = math.exp(min(log_e, math.log(1e6)))
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def mean_log_e(values: Sequence[float]) -> float:
-    """The evidence of the plain mean of e-values, in nats; nothing is no evidence (0)."""
-    return float(np.logaddexp.reduce(values) - math.log(len(values))) if values else 0.0

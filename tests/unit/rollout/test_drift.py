@@ -1,0 +1,151 @@
+"""Drift signals: what counts as drift, what is too little to say, and what never alarms."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec
+from tidegate.evidence.profile import Profile, make_profile
+from tidegate.evidence.windows import BlockKey, Counts, Labels
+from tidegate.rollout.drift import Current, assess, broken, newest_window
+
+RNG = np.random.default_rng(7)
+NAMES = ("age", "income", "visits")
+PROFILE = make_profile(
+    {n: RNG.normal(0, 1, 5000) for n in NAMES},
+    dict.fromkeys(NAMES, "number"),
+    predictions=["yes" if x else "no" for x in RNG.random(5000) < 0.3],
+    task="classification",
+    metrics={"accuracy": 0.9},
+)
+SPEC: dict[str, Any] = {
+    "window": {"size": "1m", "minSamples": 300},
+    "signals": [
+        {"name": "inputs", "type": "DataDrift", "warn": "0.1", "breach": "0.25"},
+        {"name": "scores", "type": "PredictionDrift", "warn": "0.05", "breach": "0.15"},
+        {"name": "quality", "type": "Performance", "min": "0.82", "minLabelled": 200},
+    ],
+}
+LAST = 600  # six slots to a window: windows end at slots 5, 11, …, 599
+
+
+def spec(**changes: Any) -> DriftPolicySpec:
+    return DriftPolicySpec.model_validate({**SPEC, **changes})
+
+
+def current(
+    *,
+    rows: int = 100,
+    shift: float = 0.0,
+    positive: float = 0.3,
+    wrong: float = 0.1,
+    missing: float = 0.0,
+    since: int = 0,
+    seed: int = 1,
+    profile: Profile = PROFILE,
+) -> Current:
+    """Twelve minutes of traffic; from slot `since` on the world is as described."""
+    rng = np.random.default_rng(seed)
+    windows, labels = {}, {}
+    for slot in range(LAST - 80, LAST + 1):
+        moved = slot >= since
+        ages = rng.normal(shift if moved else 0, 1, rows)
+        ages[rng.random(rows) < (missing if moved else 0)] = np.nan
+        columns = {"age": ages, **{n: rng.normal(0, 1, rows) for n in NAMES[1:]}}
+        encoded = profile.encode(columns)
+        yes = int(rng.binomial(rows, positive if moved else 0.3))
+        key = BlockKey(slot, 1, "m-old")
+        windows[key] = Counts(
+            requests=rows,
+            rows=rows,
+            features=tuple(tuple(int(n) for n in counts) for counts in encoded),
+            predictions={"yes": yes, "no": rows - yes},
+        )
+        labels[key] = Labels(rows, int(rng.binomial(rows, wrong if moved else 0.1)))
+    return Current("m-old", profile, windows, labels, LAST)
+
+
+def levels(seen: Current, **changes: Any) -> dict[str, str]:
+    return {s.name: s.level for s in assess(spec(**changes), seen).signals}
+
+
+def test_a_world_that_stays_is_ok() -> None:
+    assert levels(current()) == {"inputs": "Ok", "scores": "Ok", "quality": "Ok"}
+
+
+def test_a_shifted_input_is_drift_and_is_named() -> None:
+    found = assess(spec(), current(shift=1.0, since=LAST - 30))
+    inputs = found.signals[0]
+    assert inputs.level == "Breach"
+    assert inputs.top[0].feature == "age"
+    assert "age" in inputs.message
+
+
+def test_a_small_shift_warns() -> None:
+    assert levels(current(shift=0.42, since=LAST - 80))["inputs"] == "Warn"
+
+
+def test_shifted_predictions_are_prediction_drift() -> None:
+    assert levels(current(positive=0.7, since=LAST - 30))["scores"] == "Breach"
+
+
+def test_lost_accuracy_is_a_breach_of_performance_alone() -> None:
+    found = levels(current(wrong=0.3, since=LAST - 30))
+    assert found == {"inputs": "Ok", "scores": "Ok", "quality": "Breach"}
+
+
+def test_accuracy_comes_with_an_interval_and_the_number_of_labels() -> None:
+    quality = assess(spec(), current(wrong=0.3, since=LAST - 30)).signals[2]
+    assert quality.lower is not None
+    assert quality.upper is not None
+    assert float(quality.lower) < 0.7 < float(quality.upper)
+    assert quality.samples == 600
+
+
+def test_a_drop_against_the_reference_needs_the_references_accuracy() -> None:
+    signals = [{"name": "quality", "type": "Performance", "maxRelativeDrop": "0.05"}]
+    assert levels(current(wrong=0.3, since=LAST - 30), signals=signals)["quality"] == "Breach"
+    blind = Profile("classification", 1, PROFILE.features, PROFILE.predictions, {})
+    assert levels(current(wrong=0.3, profile=blind), signals=signals)["quality"] == "Unknown"
+
+
+@pytest.mark.parametrize("rows", [0, 10])
+def test_too_few_rows_say_nothing(rows: int) -> None:
+    found = levels(current(rows=rows, shift=3.0, wrong=0.9, positive=1.0))
+    assert set(found.values()) == {"Unknown"}
+
+
+def test_the_share_asks_for_more_features_than_one() -> None:
+    signals = [{"name": "inputs", "type": "DataDrift", "breach": "0.25", "share": "0.5"}]
+    assert levels(current(shift=1.0, since=LAST - 30), signals=signals)["inputs"] == "Ok"
+
+
+def test_excluded_features_are_not_looked_at() -> None:
+    features = {"exclude": ["age"]}
+    signals = [{"name": "inputs", "type": "DataDrift", "breach": "0.25", "features": features}]
+    assert levels(current(shift=2.0, since=LAST - 30), signals=signals)["inputs"] == "Ok"
+
+
+def test_lost_values_are_broken_data() -> None:
+    assert broken(spec(), current()) == ""
+    assert "age" in broken(spec(), current(missing=0.3, since=LAST - 30))
+
+
+def test_only_complete_windows_count() -> None:
+    assert newest_window(spec(), 599) == 99
+    assert newest_window(spec(), 600) == 99
+    assert newest_window(spec(), 605) == 100
+
+
+def test_another_revisions_rows_are_not_the_stable_ones() -> None:
+    seen = current(shift=3.0)
+    other = {k._replace(revision="m-new"): c for k, c in seen.windows.items()}
+    blind = Current("m-old", PROFILE, other, {}, LAST)
+    assert set(levels(blind).values()) == {"Unknown"}
+
+
+def test_no_false_alarm_in_50_steady_worlds() -> None:
+    for seed in range(50):
+        found = levels(current(rows=60, seed=seed))
+        assert "Breach" not in found.values()
