@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tidegate.api.meta import duration, timestamp
+from tidegate.api.meta import duration, parse_timestamp, timestamp
 from tidegate.api.names import Reason, child_name, short_hash
 from tidegate.api.v1alpha1.drift_policy import (
     Action,
@@ -116,7 +116,7 @@ def _act(
     wants_retrain = action.do == "Retrain" and spec.mode == "Enforce"
     held: tuple[Reason, str] | None = None
     if wants_retrain:
-        held = _held_back(seen, watched, now)
+        held = _held_back(seen, watched, drift, now)
     if wants_retrain and held is None:
         run = NewRun(_run_name(seen, watched, drift), watched.model, signal.message)
         done = ActionStatus(
@@ -176,8 +176,11 @@ def _held_back(seen: Observed, watched: Watched, now: datetime) -> tuple[Reason,
     if running is not None:
         return Reason.RETRAIN_RUNNING, f"TrainingJob {running.name} is still running."
     mine = sorted(r.created for r in watched.runs if r.by_this_policy)
-    if mine and now < mine[-1] + duration(retrain.cooldown):
-        until = timestamp(mine[-1] + duration(retrain.cooldown))
+    ends = [mine[-1] + duration(retrain.cooldown)] if mine else []
+    if drift.next_retrain_allowed_at is not None:  # also when somebody has deleted the run
+        ends.append(parse_timestamp(drift.next_retrain_allowed_at))
+    if ends and now < max(ends):
+        until = timestamp(max(ends))
         return Reason.COOLING_DOWN, f"The cooldown of {retrain.cooldown} lasts until {until}."
     if sum(now - at < WEEK for at in mine) >= retrain.max_per_week:
         message = f"{retrain.max_per_week} retrainings in seven days are the policy's maximum."

@@ -1,0 +1,229 @@
+"""What a policy does about drift: act once, retrain within bounds, never on broken data."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.model import Model
+from tidegate.controllers.drift_policy.desired import training_job
+from tidegate.controllers.drift_policy.plan import Plan, plan
+from tidegate.controllers.drift_policy.state import Observed, Run, Watched
+from tidegate.controllers.drift_policy.status import status
+from tidegate.evidence.profile import make_profile
+from tidegate.evidence.windows import BlockKey, Counts, Labels
+from tidegate.rollout.drift import Current
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+RNG = np.random.default_rng(3)
+PROFILE = make_profile(
+    {"age": RNG.normal(0, 1, 2000)},
+    {"age": "number"},
+    predictions=["yes"] * 600 + ["no"] * 1400,
+    task="classification",
+    metrics={"accuracy": 0.95},
+)
+TRAINING = {
+    "template": {
+        "spec": {
+            "data": {"inputs": [{"name": "train", "uri": "s3://lake/t.csv"}], "target": "y"},
+            "trainer": {"sklearn": {"estimator": "sklearn.linear_model.LogisticRegression"}},
+            "output": {"uri": "s3://lake/models/"},
+        }
+    }
+}
+SPEC: dict[str, Any] = {
+    "mode": "Enforce",
+    "window": {"size": "1m", "minSamples": 200},
+    "signals": [
+        {"name": "inputs", "type": "DataDrift", "breach": "0.25"},
+        {"name": "quality", "type": "Performance", "min": "0.82", "minLabelled": 100},
+    ],
+    "sustain": {"breaches": 2, "of": 3},
+    "actions": [
+        {"when": {"signals": ["quality"], "level": "Breach"}, "do": "Retrain"},
+        {"when": {"level": "Breach"}, "do": "Notify"},
+    ],
+    "retrain": {"cooldown": "1h", "maxPerWeek": 2},
+}
+
+
+def run(name: str, *, ago: timedelta, finished: bool = True, ours: bool = True) -> Run:
+    return Run(name, NOW - ago, finished, ours)
+
+
+class Story:
+    """A policy and its Model, window after window."""
+
+    def __init__(self, *, training: bool = True, **changes: Any) -> None:
+        self.policy = DriftPolicy.model_validate(
+            {
+                "metadata": {"name": "tabular", "namespace": "growth", "uid": "p-1"},
+                "spec": {**SPEC, **changes},
+            }
+        )
+        spec: dict[str, Any] = {"artifact": {"fromTraining": {}}}
+        if training:
+            spec["training"] = TRAINING
+        self.model = Model.model_validate(
+            {"metadata": {"name": "churn", "namespace": "growth", "uid": "m-1"}, "spec": spec}
+        )
+        self.runs: tuple[Run, ...] = ()
+        self.windows: dict[BlockKey, Counts] = {}
+        self.labels: dict[BlockKey, Labels] = {}
+        self.slot = 600
+        self.now = NOW
+        self.rng = np.random.default_rng(5)
+
+    def window(self, *, shift: float = 0.0, wrong: float = 0.05, lost: bool = False) -> Plan:
+        """One more minute of traffic, and a look after it."""
+        for _ in range(6):
+            ages = self.rng.normal(shift, 1, 100)
+            column = np.full(100, np.nan) if lost else ages
+            features = tuple(tuple(int(n) for n in c) for c in PROFILE.encode({"age": column}))
+            key = BlockKey(self.slot, 1, "churn-old")
+            self.windows[key] = Counts(
+                requests=100, rows=100, features=features, predictions={"yes": 30, "no": 70}
+            )
+            self.labels[key] = Labels(100, round(100 * wrong))
+            self.slot += 1
+        self.now += timedelta(minutes=1)
+        return self.look()
+
+    def look(self) -> Plan:
+        current = Current("churn-old", PROFILE, self.windows, self.labels, self.slot - 1)
+        seen = Observed(self.policy, (Watched(self.model, current, runs=self.runs),))
+        step = plan(seen, self.now)
+        new = status(seen, step, self.now)
+        self.policy = self.policy.model_copy(update={"status": new})
+        return step
+
+
+def test_a_steady_world_is_left_alone() -> None:
+    story = Story()
+    for _ in range(5):
+        step = story.window()
+    assert (step.models[0].level, step.runs, step.told) == ("Ok", (), ())
+
+
+def test_a_single_bad_window_is_not_yet_a_breach() -> None:
+    story = Story()
+    story.window()
+    assert story.window(wrong=0.4).runs == ()
+
+
+def test_lost_accuracy_that_lasts_is_answered_by_one_retraining() -> None:
+    story = Story()
+    story.window()
+    plans = [story.window(wrong=0.4) for _ in range(4)]
+    runs = [r for p in plans for r in p.runs]
+    assert len(runs) == 1
+    assert "0.600" in runs[0].reason
+    told = [t.action.reason for p in plans for t in p.told]
+    assert told == ["RetrainStarted"]
+
+
+def test_a_shift_alone_notifies_and_never_retrains() -> None:
+    story = Story()
+    story.window()
+    plans = [story.window(shift=1.5) for _ in range(5)]
+    assert not any(p.runs for p in plans)
+    assert [t.action.reason for p in plans for t in p.told] == ["DriftDetected"]
+
+
+def test_in_mode_advise_nothing_is_started_but_what_would_be_is_told() -> None:
+    story = Story(mode="Advise")
+    plans = [story.window(wrong=0.4) for _ in range(4)]
+    assert not any(p.runs for p in plans)
+    assert [t.action.reason for p in plans for t in p.told] == ["Advised"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "reason"),
+    [
+        ((run("r1", ago=timedelta(minutes=5), finished=False, ours=False),), "RetrainRunning"),
+        ((run("r1", ago=timedelta(minutes=30)),), "CoolingDown"),
+        (
+            (run("r1", ago=timedelta(days=3)), run("r2", ago=timedelta(days=2))),
+            "BudgetSpent",
+        ),
+    ],
+)
+def test_retraining_keeps_its_bounds(runs: tuple[Run, ...], reason: str) -> None:
+    story = Story()
+    story.runs = runs
+    plans = [story.window(wrong=0.4) for _ in range(4)]
+    assert not any(p.runs for p in plans)
+    assert [t.action.reason for p in plans for t in p.told] == [reason]
+
+
+def test_somebody_elses_finished_runs_do_not_count_against_the_budget() -> None:
+    story = Story()
+    story.runs = (run("by-hand", ago=timedelta(minutes=1), ours=False),)
+    assert any(story.window(wrong=0.4).runs for _ in range(3))
+
+
+def test_it_retrains_once_the_cooldown_is_over_and_the_breach_still_stands() -> None:
+    story = Story()
+    story.runs = (run("r1", ago=timedelta(minutes=59)),)
+    assert any(story.window(wrong=0.4).runs for _ in range(8))
+
+
+def test_never_on_broken_data_however_often_it_looks() -> None:
+    story = Story()
+    story.window()
+    plans = []
+    for _ in range(4):
+        plans += [story.window(wrong=0.5, lost=True), story.look(), story.look()]
+    assert not any(p.runs for p in plans)
+    assert "BrokenData" in {t.action.reason for p in plans for t in p.told}
+
+
+def test_without_a_template_it_says_so() -> None:
+    story = Story(training=False)
+    for _ in range(4):
+        step = story.window(wrong=0.4)
+    assert not step.runs
+    accepted = next(c for c in story.policy.status.conditions if c.type == "Accepted")
+    assert (accepted.status, accepted.reason) == ("False", "NoTrainingTemplate")
+
+
+def test_looking_again_at_the_same_window_decides_nothing_new() -> None:
+    story = Story()
+    story.window()
+    story.window(wrong=0.4)
+    story.window(wrong=0.4)
+    before = story.policy.status
+    again = story.look()
+    assert (again.runs, again.told) == ((), ())
+    assert story.policy.status == before
+
+
+def test_a_crash_after_the_creation_names_the_same_run_again() -> None:
+    story = Story()
+    story.window()
+    story.window(wrong=0.4)
+    before = story.policy
+    first = story.window(wrong=0.4)
+    story.policy = before  # the run was created, the status was not written
+    assert story.look().runs == first.runs
+
+
+def test_the_run_carries_the_models_template_and_why_it_was_started() -> None:
+    story = Story()
+    found = [r for _ in range(3) for r in story.window(wrong=0.4).runs]
+    job = training_job(story.policy, found[0])
+    assert job["spec"]["modelRef"] == {"name": "churn"}
+    assert job["spec"]["output"]["uri"] == "s3://lake/models/"
+    assert "tabular" in job["metadata"]["annotations"]["tidegate.dev/triggered-by"]
+
+
+def test_a_silent_model_is_unknown_and_raises_no_alarm() -> None:
+    story = Story()
+    seen = Observed(story.policy, (Watched(story.model, None, "No pod has reported yet."),))
+    step = plan(seen, NOW)
+    assert (step.models[0].level, step.told) == ("Unknown", ())
+    assert replace(step, models=()).runs == ()
