@@ -9,15 +9,28 @@ from tests.integration.conftest import install_crds
 from tests.integration.crds.samples import SAMPLES, edited
 from tests.integration.helm import CHART, Helm, assignments, helm
 
+from tidegate.crdgen.kinds import KINDS
+
 pytestmark = pytest.mark.apiserver
 
 
 @pytest.fixture
 def chart(kubeconfig: Path, apiserver: ApiServer, namespace: str) -> Iterator[Helm]:
+    # Deleting CRDs deletes all their objects: never on a cluster where somebody has any.
+    wait_until(
+        lambda: not objects(apiserver),
+        "a cluster without Models, TrainingJobs and DriftPolicies, which this test would delete",
+    )
     made = helm(kubeconfig)
     yield made
     made.run("uninstall", namespace, "--namespace", namespace, "--ignore-not-found", "--no-hooks")
     install_crds(apiserver)  # what other tests rely on
+
+
+def objects(apiserver: ApiServer) -> list[Manifest]:
+    """All objects of Tidegate's kinds on the cluster."""
+    answers = [apiserver.get(f"/apis/tidegate.dev/v1alpha1/{kind.plural}") for kind in KINDS]
+    return [item for answer in answers for item in answer.body.get("items", ())]
 
 
 def install(chart: Helm, namespace: str, values: dict[str, str]) -> None:
