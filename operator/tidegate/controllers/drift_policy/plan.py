@@ -163,7 +163,9 @@ def _notified(action: Action, spec: DriftPolicySpec) -> tuple[Reason, str]:
     return Reason.DRIFT_DETECTED, ""
 
 
-def _held_back(seen: Observed, watched: Watched, now: datetime) -> tuple[Reason, str] | None:
+def _held_back(
+    seen: Observed, watched: Watched, drift: ModelDrift, now: datetime
+) -> tuple[Reason, str] | None:
     """Why no retraining may start now; None if one may."""
     retrain = seen.policy.spec.retrain
     if watched.model.spec.training is None or retrain is None:
