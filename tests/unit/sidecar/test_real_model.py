@@ -1,0 +1,96 @@
+"""Train, serve and count with the programs that run in a pod: their formats must fit together."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.runtime.jobs import job, people, workspace
+from tests.unit.sidecar.harness import (
+    STABLE,
+    Sidecar,
+    eventually,
+    free_port,
+    get,
+    once,
+    post,
+    sidecar,
+)
+
+from tidegate.runtime.train import train
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+FEATURES = ["age", "plan", "paid"]
+INFER, PREDICT = "/v2/models/churn/infer", "/v1/models/churn:predict"
+
+
+@asynccontextmanager
+async def model_server(folder: Path, port: int) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tidegate.runtime"),
+        *("--termination-log", str(folder.parent / "log"), "serve", "--model-dir", str(folder)),
+        *("--name", "churn", "--host", "127.0.0.1", "--port", str(port), "--drain", "0s"),
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def ready(pod: Sidecar) -> bool:
+    return (await once(pod.control, get("/readyz"))).status == 200
+
+
+def column(name: str, datatype: str, values: list[Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [len(values)], "data": values}
+
+
+async def test_what_training_wrote_is_what_serving_is_counted_with(tmp_path: Path) -> None:
+    frame = people()
+    train(job(data={"features": FEATURES}), workspace(tmp_path, train=frame))
+    profile = json.loads((tmp_path / "out" / "profile.json").read_text())
+    rows = json.loads(frame[FEATURES].to_json(orient="values"))
+    columns = [
+        column("age", "FP64", [r[0] for r in rows]),
+        column("plan", "BYTES", [r[1] for r in rows]),
+        column("paid", "BOOL", [r[2] for r in rows]),
+    ]
+    port = free_port()
+    async with (
+        model_server(tmp_path / "out", port),
+        sidecar(tmp_path, port, profile=profile) as pod,
+    ):
+        await pod.monitor_up()
+        await eventually(lambda: ready(pod))
+        listed = await once(pod.port, post({"instances": rows}, PREDICT))
+        named = [dict(zip(FEATURES, row, strict=True)) for row in rows]
+        replies = [
+            await once(pod.port, post({"instances": named}, PREDICT)),
+            await once(pod.port, post({"inputs": columns}, INFER)),
+            await once(pod.port, post({"instances": [[1]]}, PREDICT)),
+        ]
+        assert [r.status for r in replies] == [200, 200, 400]
+        id_ = listed.header("x-tidegate-id")
+
+        async def counted() -> bool:
+            return (await pod.scrape())["tidegate_rows_total"] == 3 * len(rows)
+
+        await eventually(counted)
+        numbers = await pod.scrape()
+        # The rows are those of the reference, so that nothing drifted.
+        for name in FEATURES:
+            drift = numbers[f'tidegate_feature_drift{{feature="{name}",method="psi"}}']
+            assert drift < 0.05, name
+        rejected = f'tidegate_requests_total{{code="400",revision="{STABLE}",track="stable"}}'
+        assert numbers[rejected] == 1
+        assert not any(name.startswith("tidegate_unparsed_total") for name in numbers)
+        labels = listed.json()["predictions"]
+        reply = await once(pod.port, post({"id": id_, "label": labels}, "/feedback"))
+        assert reply.json() == {"result": "accepted"}
+        report = await pod.report()
+        assert [(n.labelled, n.wrong) for n in report.labels.values()] == [(len(rows), 0)]
