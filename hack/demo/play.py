@@ -241,6 +241,7 @@ def _because(decision: Decision) -> str:
     numbers = "; ".join(
         f"{m.name} {m.verdict} {interval(m)}, tolerance {m.tolerance}, {m.samples} samples"
         for m in decision.metrics
+        if m.name not in decision.message
     )
     what = f"{decision.id} {decision.action} {decision.version} ({decision.reason})"
     return f"{what}: {decision.message} {numbers}"

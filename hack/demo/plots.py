@@ -59,7 +59,7 @@ def _weights(axes: Any, history: Sequence[Snapshot]) -> None:
         axes.fill_between(times, shares, step="post", alpha=0.6, label=version)
     axes.set_ylim(0, 100)
     axes.set_ylabel("% of requests")
-    axes.legend(loc="upper left", frameon=False, ncols=4)
+    _legend(axes)
 
 
 def _accuracy(axes: Any, history: Sequence[Snapshot]) -> None:
@@ -96,7 +96,12 @@ def _evidence(axes: Any, history: Sequence[Snapshot]) -> None:
         axes.axhline(-tolerance, color="#59636e", linestyle="--", linewidth=0.8)
     axes.set_ylim(-0.6, 0.6)
     axes.set_ylabel("accuracy, difference")
-    axes.legend(loc="upper left", frameon=False, ncols=4)
+    _legend(axes)
+
+
+def _legend(axes: Any) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", frameon=False, ncols=4)
 
 
 def _bounds(c: Comparison) -> tuple[float, float]:
@@ -119,7 +124,7 @@ def _drift(axes: Any, history: Sequence[Snapshot]) -> None:
         breached = [s.value if s.level == "Breach" else np.nan for _, s in points]
         axes.plot(times, breached, color=f"C{index}", linewidth=2.5)
     axes.set_ylabel("value")
-    axes.legend(loc="upper left", frameon=False, ncols=4)
+    _legend(axes)
 
 
 PLOTS = (

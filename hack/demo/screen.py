@@ -24,11 +24,13 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._live: Live | None = None
-        self._last_line = ""
-        self._last_at = 0.0
+        self._topic: tuple[object, ...] = ()
+        self._told_at = 0.0
 
     def tell(self, text: str, style: str = "") -> None:
-        self.console.print(text, style=style, highlight=False)
+        self.console.print(
+            text, style=style, highlight=False, soft_wrap=not self.console.is_terminal
+        )
 
     def open_act(self, number: int, title: str, told: str) -> None:
         self.console.print()
@@ -53,13 +55,11 @@ class Screen:
         if self._live is not None:
             self._live.update(_table(seen, waiting_for))
             return
-        line = _line(seen, waiting_for)
+        topic = (waiting_for, seen.stable, seen.candidate, seen.weight, seen.drift_level)
         now = time.monotonic()
-        if (
-            line != self._last_line and now - self._last_at > 1
-        ) or now - self._last_at > REMIND_SECONDS:
-            self.console.print(f"  {line}", highlight=False, markup=False)
-            self._last_line, self._last_at = line, now
+        if topic != self._topic or now - self._told_at > REMIND_SECONDS:
+            self.console.print(f"  {_line(seen, waiting_for)}", markup=False, soft_wrap=True)
+            self._topic, self._told_at = topic, now
 
 
 def percent(share: float | None) -> str:

@@ -56,8 +56,8 @@ class Stage:
 
     def printed(self) -> str:
         """What `kubectl get` prints of the demo's objects."""
-        kinds = f"models/{MODEL},driftpolicies/{POLICY}"
-        return self._run("kubectl", "get", "--namespace", NAMESPACE, kinds)
+        objects = (f"model/{MODEL}", f"driftpolicy/{POLICY}")
+        return self._run("kubectl", "get", "--namespace", NAMESPACE, *objects)
 
     def end_clients(self) -> None:
         """No request is sent any more; all else stays to be looked at."""
