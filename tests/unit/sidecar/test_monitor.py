@@ -1,6 +1,8 @@
 """Counting and feedback through real sidecars, and what a crash of the monitor costs."""
 
 import asyncio
+import gzip
+import json
 import os
 import signal
 import time
@@ -248,6 +250,31 @@ async def test_metrics_tell_what_happened(pod: Sidecar) -> None:
     assert numbers[f'tidegate_weight{{revision="{STABLE}"}}'] == 100
     assert numbers[f'tidegate_request_duration_seconds_count{{revision="{STABLE}"}}'] == 3
     assert (await pod.numbers("/profile")).json() == PROFILE
+
+
+async def test_wrapped_payloads_are_read_and_the_others_told_apart(pod: Sidecar) -> None:
+    plain = json.dumps({"instances": [ROW]}).encode()
+    head = "POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(plain), plain)
+    for raw in (
+        head.encode() + chunks,
+        post(gzip.compress(plain), "/p", "Content-Encoding: gzip"),
+        post(plain, "/p", "Content-Encoding: br"),
+        post(b" " * 2_000_000 + plain),
+        post({"prompt": "hello"}),
+    ):
+        assert (await once(pod.port, raw)).status == 200
+
+    async def counted() -> bool:
+        numbers = await pod.scrape()
+        read = numbers["tidegate_rows_total"]
+        return read + sum(v for k, v in numbers.items() if k in unread) == 5
+
+    reasons = ("encoding", "too_large", "format")
+    unread = {f'tidegate_unparsed_total{{reason="{reason}"}}' for reason in reasons}
+    await eventually(counted)
+    numbers = await pod.scrape()
+    assert [numbers[name] for name in sorted(unread)] == [1, 1, 1]
 
 
 async def test_feedback_and_windows_wait_politely_for_the_monitor(tmp_path: Path) -> None:

@@ -1,0 +1,153 @@
+"""What is counted, for whom: the rules that every connection shares."""
+
+from random import Random
+
+import pytest
+from tests.unit.sidecar.harness import CANDIDATE, STABLE, get, post, routing
+
+from tidegate.sidecar.proxy.desk import ANSWER_SECONDS, FORWARD_GRACE_SECONDS, Desk
+from tidegate.sidecar.proxy.exchange import Exchange
+from tidegate.sidecar.proxy.heads import parse_request, parse_response
+from tidegate.sidecar.proxy.split import Split, Tcp, Unix
+from tidegate.sidecar.records import Flag, Kind, Record
+
+NOW = 1000.0
+MONITOR = Unix("/nowhere")
+
+
+class Kept:
+    """Keeps what is sent to the monitor."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def send(self, record: Record) -> None:
+        self.records.append(record)
+
+    @property
+    def outcomes(self) -> list[tuple[Kind, int, str]]:
+        return [(r.kind, r.status, r.revision) for r in self.records]
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+def desk(kept: Kept, weight: int = 0) -> Desk:
+    split = Split(STABLE, Tcp("127.0.0.1", 8000), Random(1).random)
+    split.apply(routing(4, 99, weight))
+    return Desk("pod", b"s" * 32, split, MONITOR, kept)
+
+
+def begin(at: Desk, raw: bytes) -> Exchange:
+    """A request that was read and passed on whole."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    exchange = at.begin(parse_request(head + b"\r\n\r\n"))
+    exchange.head.framing.take(body)
+    exchange.asked.add(body)
+    exchange.started = NOW
+    return exchange
+
+
+def answer(exchange: Exchange, status: int = 200, *, header: str = "X: y") -> None:
+    raw = f"HTTP/1.1 {status} X\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode()
+    exchange.answer = parse_response(raw, b"POST")
+    exchange.answered_at = NOW + 0.25
+
+
+def test_an_answer_is_counted_with_its_latency_and_bodies(kept: Kept) -> None:
+    local = desk(kept)
+    exchange = begin(local, post(b"{}"))
+    answer(exchange)
+    exchange.given.add(b"[]")
+    local.finish(exchange)
+    (record,) = kept.records
+    assert (record.kind, record.status, record.generation) == (Kind.ANSWERED, 200, 4)
+    assert (record.latency, record.request, record.response) == (0.25, b"{}", b"[]")
+
+
+def test_only_predictions_are_counted(kept: Kept) -> None:
+    local = desk(kept)
+    for raw in (get("/v2/models/churn"), post(b"{}", "/feedback"), post(b"{}", "/feedback?x=1")):
+        exchange = begin(local, raw)
+        answer(exchange)
+        local.finish(exchange)
+    assert kept.records == []
+    assert exchange.route.target == MONITOR
+
+
+def test_failures_carry_no_bodies(kept: Kept) -> None:
+    local = desk(kept)
+    exchange = begin(local, post(b"{}"))
+    answer(exchange, 500)
+    local.finish(exchange)
+    assert (kept.records[0].status, kept.records[0].request) == (500, b"")
+
+
+def test_a_model_that_does_not_answer_is_a_timeout(kept: Kept) -> None:
+    local = desk(kept)
+    exchange = begin(local, post(b"{}"))
+    assert not local.overdue(exchange, NOW + ANSWER_SECONDS)
+    assert local.overdue(exchange, NOW + ANSWER_SECONDS + 1)
+    local.fail(exchange, 504, NOW + ANSWER_SECONDS + 1)
+    assert kept.outcomes == [(Kind.TIMEOUT, 504, STABLE)]
+
+
+def test_a_candidate_that_does_not_answer_is_unreachable(kept: Kept) -> None:
+    split = desk(kept, 100)
+    exchange = begin(split, post(b"{}"))
+    assert not split.overdue(exchange, NOW + ANSWER_SECONDS + 1), "its own sidecar says so first"
+    late = NOW + ANSWER_SECONDS + FORWARD_GRACE_SECONDS + 1
+    assert split.overdue(exchange, late)
+    split.fail(exchange, 504, late)
+    assert kept.outcomes == [(Kind.UNREACHABLE, 0, CANDIDATE)]
+
+
+@pytest.mark.parametrize(
+    ("header", "want"),
+    [
+        pytest.param("x-tidegate-id: c.1.0", [], id="its own pod counts it"),
+        pytest.param("x: y", [(Kind.UNREACHABLE, 0, CANDIDATE)], id="not from a sidecar"),
+    ],
+)
+def test_a_forwarded_answer_counts_here_only_without_an_id(
+    kept: Kept, header: str, want: list[tuple[Kind, int, str]]
+) -> None:
+    split = desk(kept, 100)
+    exchange = begin(split, post(b"{}"))
+    answer(exchange, header=header)
+    split.finish(exchange)
+    assert kept.outcomes == want
+    assert split.id_header(exchange) == b""
+
+
+def test_a_request_that_falls_back_is_counted_once_and_gets_an_id(kept: Kept) -> None:
+    split = desk(kept, 100)
+    exchange = begin(split, post(b"{}"))
+    assert split.fall_back(exchange)
+    assert not exchange.route.forwarded
+    assert split.id_header(exchange).startswith(b"x-tidegate-id: pod.")
+    assert not split.fall_back(exchange), "there is nowhere else to go"
+    answer(exchange)
+    split.finish(exchange)
+    assert kept.outcomes == [(Kind.UNREACHABLE, 0, CANDIDATE)]
+
+
+def test_a_client_that_leaves(kept: Kept) -> None:
+    local = desk(kept)
+    waiting, reading = begin(local, post(b"{}")), begin(local, post(b"{}"))
+    answer(reading)
+    local.client_left(waiting, NOW + 3)
+    local.client_left(reading, NOW + 3)
+    assert kept.outcomes == [(Kind.TIMEOUT, 0, STABLE), (Kind.ANSWERED, 200, STABLE)]
+    assert kept.records[1].flags & Flag.INCOMPLETE
+    assert kept.records[1].request == b""
+
+
+def test_an_answer_that_breaks_off_is_an_error(kept: Kept) -> None:
+    local = desk(kept)
+    exchange = begin(local, post(b"{}"))
+    answer(exchange)
+    local.broke_off(exchange)
+    assert kept.outcomes == [(Kind.ANSWERED, 502, STABLE)]
