@@ -222,6 +222,15 @@ def test_looks_less_often_at_what_runs_for_long(age: int, seconds: int) -> None:
     assert step.requeue_after == timedelta(seconds=seconds)
 
 
+def test_an_eviction_costs_no_try() -> None:
+    evicted = pod(Stage.TRAIN, Ended(137, "Error"), name="p1", evicted="node drained.")
+    assert progress(running(evicted, retries=0)) == Progress(
+        evicted, obstacle="Pod p1 was ended from outside: node drained. The Job makes another."
+    )
+    failed = pod(Stage.FETCH, badly(Stage.FETCH, "X", exit_code=TRANSIENT), name="p2")
+    assert "Try 1 of 2 failed" in progress(running(evicted, failed, retries=1)).obstacle
+
+
 # The end
 
 

@@ -126,6 +126,19 @@ async def test_creates_the_job_then_tells_then_writes_the_status() -> None:
     assert [plural for _, plural, _ in kube.writes] == ["jobs", "events", "trainingjobs"]
 
 
+async def test_believes_no_pod_that_is_not_the_jobs_own() -> None:
+    kube = MortalKube()
+    training_job(kube)
+    await look(kube)
+    finish(kube)
+    forged = kube.objects.pop((PODS, "growth", "churn-1-abcde"))
+    (owner,) = forged["metadata"]["ownerReferences"]
+    owner["uid"] = "uid-of-another-job"
+    kube.objects[PODS, "growth", "forged"] = forged
+    await look(kube)
+    assert state(kube) == "Failed"
+
+
 async def test_writes_the_end_before_it_deletes_anything() -> None:
     kube = MortalKube()
     training_job(kube)

@@ -238,6 +238,13 @@ def test_a_deadline_that_takes_the_pod_away_forgets_nothing() -> None:
     assert found.lineage == before.lineage
 
 
+def test_what_was_uploaded_after_the_deadline_is_not_published() -> None:
+    before = shown(running(pod()))
+    assert states(before)["Published"] == T
+    found = shown(given_up(reason="DeadlineExceeded", status=before))
+    assert states(found) == dict(zip(ORDER, (F, T, T, T, T, F), strict=True))
+
+
 def test_a_new_try_begins_anew() -> None:
     before = shown(running(pod(Stage.PUBLISH)))
     found = shown(running(pod(Stage.FETCH, Running(), name="p2"), status=before))
