@@ -76,13 +76,8 @@ def _of_job(obj: Manifest, _: Store) -> Iterator[ObjectKey]:
 
 
 def _watches(policy: DriftPolicy, model: Model) -> bool:
-    """By the Model's reference, or, without one, by the policy's selector."""
     ref = model.spec.monitoring.drift_policy_ref
-    if ref is not None:
-        return ref.name == policy.metadata.name
-    return policy.spec.selector is not None and all(
-        model.metadata.labels.get(k) == v for k, v in policy.spec.selector.match_labels.items()
-    )
+    return policy.watches(ref.name if ref else None, model.metadata.labels)
 
 
 _OTHERS: dict[Resource, Callable[[Manifest, Store], Iterator[ObjectKey]]] = {

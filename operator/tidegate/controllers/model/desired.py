@@ -207,6 +207,7 @@ def _serve(model: Model, revision: Revision) -> Manifest:
             f"--model-dir={names.MODEL_DIR}",
             f"--name={model.metadata.name}",
             f"--port={names.MODEL_PORT}",
+            *(["--allow-unsafe"] if model.spec.artifact.allow_unsafe else []),
         ],
         "ports": [{"name": "model", "containerPort": names.MODEL_PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/v2/health/live", "model", period=1, failures=120),

@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from tidegate.api import names
-from tidegate.api.meta import ObjectKey
+from tidegate.api.meta import ObjectKey, duration
 from tidegate.clients.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES
 from tidegate.clients.sidecars import Target
 from tidegate.controllers.cluster import Cluster
@@ -78,12 +78,14 @@ def _follow(
         every = min(every, max(seen.drift_window_seconds / POLLS_PER_DRIFT_WINDOW, POLL_SECONDS))
     if step.candidate is not None:
         every = POLL_SECONDS
+    horizon = duration(seen.model.spec.monitoring.feedback.horizon)
     cluster.collector.follow(
         key,
         tuple(
             Target(p.uid, f"{p.ip}:{names.CONTROL_PORT}", p.revision, ready=True) for p in seen.pods
         ),
         after=slot_of(now.timestamp()) - KEPT_SLOTS,
+        labels_after=slot_of((now - horizon).timestamp()) - KEPT_SLOTS,
         every=every,
         generation=step.routing.generation if step.routing else 0,
         envelope=sealed.envelope if sealed else None,

@@ -1,0 +1,331 @@
+"""A Model's reconcile against an API server in memory, also when the operator dies at a write."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.fakes import FakeKube, FakeSidecars
+from tests.unit.controllers.model.scenes import CANARY, NEW_DIGEST, NOW, OLD_DIGEST
+from typing_extensions import override
+
+from tidegate.api import names
+from tidegate.api.meta import ObjectKey
+from tidegate.api.v1alpha1.model import Model
+from tidegate.clients.kube import Manifest
+from tidegate.clients.resources import (
+    CHILDREN,
+    CONFIG_MAPS,
+    CUSTOM,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    MODELS,
+    SERVICES,
+)
+from tidegate.controllers.cluster import Cluster
+from tidegate.controllers.collector import Collector, Gathered
+from tidegate.controllers.metrics import Metrics
+from tidegate.controllers.model.reconcile import reconcile
+from tidegate.controllers.model.state import revision_name
+from tidegate.controllers.store import Store
+from tidegate.evidence.windows import BlockKey, Counts, slot_of
+from tidegate.settings import Settings
+from tidegate.traffic.routing import Routing
+from tidegate.traffic.signing import unseal
+
+KEY = ObjectKey(names.MODEL, "growth", "churn")
+OLD, NEW = (revision_name("churn", d, "Skops") for d in (OLD_DIGEST, NEW_DIGEST))
+SIGNING_KEY = Ed25519PrivateKey.generate()
+SETTINGS = Settings("tidegate", "op-1", "sidecar:1", "runtime:1", Path("unused"))
+
+
+class Died(BaseException):
+    """The operator's process is gone; nothing in it may catch this."""
+
+
+class MortalKube(FakeKube):
+    """Kills the operator at its `dies_at`-th write from now on: before it, or right after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dies_at: int | None = None
+        self.after_effect = False
+
+    @override
+    async def apply(self, manifest: Manifest) -> Manifest:
+        self._die(before=True)
+        done = await super().apply(manifest)
+        self._die(before=False)
+        return done
+
+    @override
+    async def apply_status(
+        self, resource: Any, namespace: str, name: str, status: Mapping[str, Any]
+    ) -> Manifest:
+        self._die(before=True)
+        done = await super().apply_status(resource, namespace, name, status)
+        self._die(before=False)
+        return done
+
+    @override
+    async def create(self, manifest: Manifest) -> Manifest | None:
+        self._die(before=True)
+        done = await super().create(manifest)
+        self._die(before=False)
+        return done
+
+    @override
+    async def delete(
+        self, resource: Any, namespace: str, name: str, *, uid: str | None = None
+    ) -> None:
+        self._die(before=True)
+        await super().delete(resource, namespace, name, uid=uid)
+        self._die(before=False)
+
+    def _die(self, *, before: bool) -> None:
+        if self.dies_at is None or before == self.after_effect:
+            return
+        self.dies_at -= 1
+        if self.dies_at == 0:
+            self.dies_at = None
+            raise Died
+
+
+class ScriptedCollector(Collector):
+    """Every pod confirms at once; what it counts follows the routing document."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(FakeSidecars(), lambda: 0.0, lambda _key: None, lambda *_: None)
+        self._world = world
+
+    @override
+    def gathered(self, key: ObjectKey) -> Gathered:
+        return self._world.gathered()
+
+    @override
+    def follow(self, key: ObjectKey, *args: object, **options: object) -> None:
+        pass
+
+    @override
+    def forget(self, key: ObjectKey) -> None:
+        pass
+
+
+class World:
+    """An API server, a kubelet that starts pods at once, clients, and an operator that may die."""
+
+    def __init__(self, *, error: float, strategy: Mapping[str, Any] = CANARY) -> None:
+        self.kube = MortalKube()
+        self.now = NOW
+        self.error = error
+        self.windows: dict[BlockKey, Counts] = {}
+        self.strategy = strategy
+        self.deaths = 0
+        self.cluster = self._operator()
+
+    def _operator(self) -> Cluster:
+        """A new process: it knows what the API server knows, and nothing else."""
+        return Cluster(
+            SETTINGS,
+            self.kube,
+            Store((resource, None) for resource in (*CUSTOM, *CHILDREN)),
+            ScriptedCollector(self),
+            SIGNING_KEY,
+            Metrics(),
+            lambda: self.now,
+        )
+
+    async def want(self, digest: str) -> None:
+        """What a user does: apply a Model."""
+        dies, self.kube.dies_at = self.kube.dies_at, None
+        await FakeKube.apply(
+            self.kube,
+            {
+                "apiVersion": names.API_VERSION,
+                "kind": names.MODEL,
+                "metadata": {"name": "churn", "namespace": "growth"},
+                "spec": {
+                    "artifact": {"uri": "s3://lake/m/", "digest": digest},
+                    "delivery": {
+                        "strategy": self.strategy,
+                        "keepPreviousWarm": "10s",
+                        "analysis": {
+                            "minSamples": 100,
+                            "metrics": [
+                                {
+                                    "name": "errors",
+                                    "source": "ErrorRate",
+                                    "maxAbsoluteIncrease": "0.02",
+                                    "onBreach": "Rollback",
+                                }
+                            ],
+                        },
+                    },
+                },
+            },
+        )
+        self.kube.dies_at = dies
+
+    async def run(self, looks: int) -> None:
+        for _ in range(looks):
+            self.now += timedelta(seconds=10)
+            self._kubelet()
+            self._clients()
+            for resource in (*CUSTOM, *CHILDREN):
+                objects, version = await self.kube.list(resource)
+                self.cluster.store.replace(resource, None, objects, version)
+            try:
+                await reconcile(KEY, self.cluster, self.now)
+            except Died:
+                self.deaths += 1
+                self.cluster = self._operator()
+
+    def _kubelet(self) -> None:
+        """Every Deployment has one ready pod, every Service its slice."""
+        found = {n for (r, _, n) in self.kube.objects if r == DEPLOYMENTS}
+        slices = {n for (r, _, n) in self.kube.objects if r == ENDPOINT_SLICES}
+        for name in slices - found:
+            self.kube.vanish(ENDPOINT_SLICES, "growth", name)
+        for name in found - slices:
+            labels = {names.LABEL_MODEL: "churn", names.LABEL_REVISION: name}
+            endpoint = {
+                "addresses": ["10.0.0.1"],
+                "conditions": {"ready": True},
+                "targetRef": {"uid": f"pod-of-{name}"},
+            }
+            self.kube._store(
+                {
+                    "apiVersion": "discovery.k8s.io/v1",
+                    "kind": "EndpointSlice",
+                    "metadata": {"name": name, "namespace": "growth", "labels": labels},
+                    "endpoints": [endpoint],
+                }
+            )
+
+    def routing(self) -> Routing | None:
+        config = self.kube.objects.get((CONFIG_MAPS, "growth", "churn-routing"))
+        if config is None:
+            return None
+        envelope = config["data"][names.ROUTING_FILE]
+        return Routing.from_json(unseal(envelope, SIGNING_KEY.public_key()))
+
+    def _clients(self) -> None:
+        routing = self.routing()
+        if routing is None:
+            return
+        share = routing.candidate.weight / 100 if routing.candidate else 0.0
+        slot = slot_of(self.now.timestamp()) - 1
+        parts = {routing.stable: 1 - share}
+        if routing.candidate is not None:
+            parts[routing.candidate.revision] = share
+        for name, part in parts.items():
+            n = round(400 * part)
+            failed = round(n * self.error) if name == NEW else 0
+            errors = {"5xx": failed} if failed else {}
+            key = BlockKey(slot, routing.generation, name)
+            self.windows[key] = Counts(requests=n, errors=errors)
+
+    def gathered(self) -> Gathered:
+        routing = self.routing()
+        pods = [f"pod-of-{n}" for (r, _, n) in self.kube.objects if r == ENDPOINT_SLICES]
+        closed = slot_of(self.now.timestamp()) - 1
+        return Gathered(
+            windows=self.windows,
+            confirmed=dict.fromkeys(pods, routing.generation if routing else 0),
+            closed_through=closed,
+            labels_closed_through=closed,
+        )
+
+    def model(self) -> Model:
+        return Model.model_validate(self.kube.objects[MODELS, "growth", "churn"])
+
+    def names(self, resource: Any) -> set[str]:
+        return {n for (r, _, n) in self.kube.objects if r == resource}
+
+    def outcome(self) -> tuple[object, ...]:
+        """What must be the same in the end, whatever happened on the way."""
+        status = self.model().status
+        assert status.stable is not None
+        routing = self.routing()
+        assert routing is not None
+        return (
+            status.stable.revision,
+            [r.revision for r in status.rejected],
+            routing.stable,
+            routing.candidate,
+            self.names(DEPLOYMENTS),
+            self.names(SERVICES),
+            [(c.type, c.status, c.reason) for c in status.conditions],
+        )
+
+
+async def delivered(world: World) -> None:
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    await world.run(30)
+
+
+async def test_a_good_version_is_promoted_and_only_its_objects_are_left() -> None:
+    world = World(error=0.0)
+    await delivered(world)
+    assert world.names(DEPLOYMENTS) == {NEW}
+    assert world.names(SERVICES) == {"churn", NEW}
+    decisions = [d.action for d in world.model().status.decisions]
+    assert decisions[0] == "Promote"
+    assert decisions[-1] == "Promote"
+
+
+async def test_a_bad_version_is_rolled_back_and_only_the_old_objects_are_left() -> None:
+    world = World(error=0.3)
+    await delivered(world)
+    assert world.names(DEPLOYMENTS) == {OLD}
+    assert [r.revision for r in world.model().status.rejected] == [NEW]
+
+
+async def test_at_rest_nothing_is_written() -> None:
+    world = World(error=0.0)
+    await delivered(world)
+    before = list(world.kube.writes)
+    await world.run(5)
+    assert world.kube.writes == before
+
+
+async def test_after_a_restart_nothing_is_written_that_is_so_already() -> None:
+    world = World(error=0.0)
+    await delivered(world)
+    before = list(world.kube.writes)
+    world.cluster = world._operator()
+    await world.run(2)
+    assert world.kube.writes == before
+
+
+@pytest.mark.parametrize("error", [0.0, 0.3])
+@pytest.mark.parametrize("after_effect", [False, True])
+async def test_dying_at_any_write_ends_in_the_same_state(
+    *, error: float, after_effect: bool
+) -> None:
+    calm = World(error=error)
+    await delivered(calm)
+    writes = len(calm.kube.writes) - 2  # two of them are the user's
+    for k in range(1, writes + 1):
+        world = World(error=error)
+        world.kube.dies_at, world.kube.after_effect = k, after_effect
+        await delivered(world)
+        await world.run(8)  # what the dead have cost
+        assert world.deaths == 1, f"no write number {k}"
+        assert world.outcome() == calm.outcome(), f"died at write {k} of {writes}"
+
+
+@pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES, CONFIG_MAPS])
+async def test_deleted_objects_come_back(resource: Any) -> None:
+    world = World(error=0.0)
+    await delivered(world)
+    before = world.names(resource)
+    for name in before:
+        world.kube.vanish(resource, "growth", name)
+    await world.run(3)
+    assert world.names(resource) == before
+    assert world.model().status.stable is not None
