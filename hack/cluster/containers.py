@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+from hack.cluster.components import configuration
 from hack.cluster.console import progress
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import RUN_DIRECTORY, Instance
@@ -39,8 +40,7 @@ def root(cache: Path) -> Path:
 def start(instance: Instance, supervisor: Supervisor) -> None:
     """Start containerd and wait until it answers."""
     RUN_DIRECTORY.mkdir(mode=0o711, exist_ok=True)
-    config = instance.state / "containerd.toml"
-    config.write_text(_configuration(instance))
+    config = configuration(instance, "containerd.toml", _configuration(instance))
     supervisor.ensure("containerd", ["containerd", "--config", str(config)])
     supervisor.wait_for("containerd", _unanswered, START_SECONDS)
 

@@ -1,11 +1,12 @@
 """The node: containerd, kubelet, kube-proxy and DNS as processes of this machine."""
 
 import json
+import time
 from datetime import datetime
 from pathlib import Path
 
 from hack.cluster import components, containers
-from hack.cluster.console import progress
+from hack.cluster.console import progress, wait_until
 from hack.cluster.control_plane import api, unanswered
 from hack.cluster.instance import (
     DNS_SERVICE_ADDRESS,
@@ -17,6 +18,7 @@ from hack.cluster.kubectl import is_ready, of_instance
 from hack.cluster.processes import Supervisor
 
 START_SECONDS = 90.0
+RECOVERY_SECONDS = 20.0  # in which containerd finds its old pods; its socket answers before
 ADDONS = Path(__file__).parent / "addons.yaml"
 
 
@@ -36,12 +38,20 @@ def start(instance: Instance, binaries: Path, supervisor: Supervisor) -> None:
     dns = {"coredns": NODE_ADDRESS, "coredns_ready": loopback}
     ensure("coredns", _coredns(instance, binaries), dns)
 
-    since = supervisor.started("kubelet")
     health = f"http://127.0.0.1:{instance.ports.kube_proxy_health}/healthz"
     supervisor.wait_for("kube-proxy", lambda: unanswered(health), START_SECONDS)
     ready = f"http://127.0.0.1:{instance.ports.coredns_ready}/ready"
     supervisor.wait_for("coredns", lambda: unanswered(ready), START_SECONDS)
-    supervisor.wait_for("kubelet", lambda: node_not_ready(instance, since), START_SECONDS)
+
+    def kubelet_lacks() -> str:
+        if time.monotonic() < recovered:  # until then containerd may refuse it, and it gives up
+            ensure("kubelet", _kubelet(instance, binaries), kubelet)
+        else:
+            supervisor.require("kubelet")
+        return node_not_ready(instance, supervisor.started("kubelet"))
+
+    recovered = time.monotonic() + RECOVERY_SECONDS
+    wait_until("kubelet", kubelet_lacks, START_SECONDS)
 
 
 def node_not_ready(instance: Instance, since: datetime) -> str:
@@ -59,8 +69,8 @@ def node_not_ready(instance: Instance, since: datetime) -> str:
 
 
 def _kubelet(instance: Instance, binaries: Path) -> list[str]:
-    config = instance.state / "kubelet.json"
-    config.write_text(json.dumps(_kubelet_configuration(instance), indent=1))
+    text = json.dumps(_kubelet_configuration(instance), indent=1)
+    config = components.configuration(instance, "kubelet.json", text)
     return [
         f"{binaries}/kubelet", f"--config={config}",
         f"--kubeconfig={instance.kubeconfig_of('kubelet')}", f"--hostname-override={NODE_NAME}",
@@ -103,6 +113,8 @@ def _kubelet_configuration(instance: Instance) -> dict[str, object]:
         "evictionHard": {
             "nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi",
         },
+        # An image that was pulled once by another name is still a loaded one: no registry is asked.
+        "imagePullCredentialsVerificationPolicy": "NeverVerify",
         # Pods start fast and see changed ConfigMaps soon.
         "serializeImagePulls": False,
         "syncFrequency": "10s",
@@ -126,10 +138,11 @@ def _kube_proxy(instance: Instance, binaries: Path) -> list[str]:
 
 
 def _coredns(instance: Instance, binaries: Path) -> list[str]:
-    corefile = instance.state / "Corefile"
     resolv = Path("/etc/resolv.conf")
     upstream = resolv.exists() and "nameserver" in resolv.read_text()
-    corefile.write_text(
+    corefile = components.configuration(
+        instance,
+        "coredns.conf",
         f""".:53 {{
     bind {NODE_ADDRESS}
     errors
@@ -142,6 +155,6 @@ def _coredns(instance: Instance, binaries: Path) -> list[str]:
     }}
 {"    forward . /etc/resolv.conf" if upstream else ""}
 }}
-"""
+""",
     )
     return [f"{binaries}/coredns", "-conf", str(corefile)]
