@@ -161,7 +161,7 @@ async def test_a_killed_monitor_costs_no_request_and_comes_back(
         while not enough.is_set():
             statuses.append((await connection.ask(post({"instances": [ROW]}))).status)
 
-    tasks = [asyncio.create_task(load()) for _ in range(4)]
+    tasks = [asyncio.create_task(load()) for _ in range(2)]
     before = pod.monitor_pid()
     assert before is not None
     killed_at = time.time()

@@ -59,8 +59,8 @@ class Board:
         """Offer the mounted document if it is there and has changed."""
         try:
             content = (self._folder / ROUTING_FILE).read_bytes()
-        except FileNotFoundError:
-            return
+        except OSError:
+            return  # not mounted, or just being replaced: the next second tells
         if content == self._seen:
             return
         try:

@@ -70,11 +70,12 @@ async def _serve(settings: Settings, monitor_path: str, stop: asyncio.Event) -> 
     )
     control_server = await asyncio.start_server(control.serve, None, settings.control_port)
     background = [
+        loop.create_task(stop.wait()),
         loop.create_task(supervisor.run()),
         loop.create_task(_tick(board, desk)),
     ]
     logger.info("serving %s of %s", settings.revision, settings.model)
-    await stop.wait()
+    ended, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
     desk.draining = True
     traffic_server.close()
     await _drain(desk)
@@ -82,6 +83,8 @@ async def _serve(settings: Settings, monitor_path: str, stop: asyncio.Event) -> 
     for task in background:
         task.cancel()
     await supervisor.stop()
+    for task in ended:
+        task.result()  # a background task that broke ends the process with its error
 
 
 def _routing_record(routing: Routing) -> Record:

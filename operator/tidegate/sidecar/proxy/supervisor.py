@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from tidegate.evidence.windows import slot_of
 from tidegate.sidecar.proxy.channel import Channel
@@ -46,27 +47,37 @@ class Supervisor:
         pause = FIRST_PAUSE_SECONDS
         while True:
             born = loop.time()
-            process = self._process = await self._start()
-            code = await process.wait()
-            self._channel.detach()
+            code = await self._live()
             # What the lost monitor had counted is gone; the slot that it died in is not whole.
             self._first_slot = slot_of(self._clock()) + 1
             pause = FIRST_PAUSE_SECONDS if loop.time() - born > HEALTHY_SECONDS else pause
-            logger.warning("the monitor exited with %d; next start in %.1f s", code, pause)
+            logger.warning("the monitor ended (%s); next start in %.1f s", code, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _live(self) -> str:
+        """One life of a monitor; how it ended."""
+        try:
+            process = self._process = await self._start()
+        except OSError as error:
+            return str(error)
+        code = await process.wait()
+        self._channel.detach()
+        return f"exit code {code}"
 
     async def stop(self) -> None:
         """Close the channel, which ends the monitor once it has read what was sent."""
         self._channel.detach()
         if self._process is None or self._process.returncode is not None:
             return
-        self._process.terminate()  # heeded only by one that is still starting: it has no counts
+        with suppress(ProcessLookupError):
+            self._process.terminate()  # heeded only by one that is starting, which has no counts
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._process.wait()
         except TimeoutError:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                self._process.kill()
             await self._process.wait()
 
     async def _start(self) -> asyncio.subprocess.Process:
