@@ -77,8 +77,11 @@ async def test_what_training_wrote_is_what_serving_is_counted_with(tmp_path: Pat
         assert [r.status for r in replies] == [200, 200, 400]
         id_ = listed.header("x-tidegate-id")
 
+        rejected = f'tidegate_requests_total{{code="400",revision="{STABLE}",track="stable"}}'
+
         async def counted() -> bool:
-            return (await pod.scrape())["tidegate_rows_total"] == 3 * len(rows)
+            now = await pod.scrape()
+            return (now["tidegate_rows_total"], now.get(rejected)) == (3 * len(rows), 1)
 
         await eventually(counted)
         numbers = await pod.scrape()
@@ -86,8 +89,6 @@ async def test_what_training_wrote_is_what_serving_is_counted_with(tmp_path: Pat
         for name in FEATURES:
             drift = numbers[f'tidegate_feature_drift{{feature="{name}",method="psi"}}']
             assert drift < 0.05, name
-        rejected = f'tidegate_requests_total{{code="400",revision="{STABLE}",track="stable"}}'
-        assert numbers[rejected] == 1
         assert not any(name.startswith("tidegate_unparsed_total") for name in numbers)
         labels = listed.json()["predictions"]
         reply = await once(pod.port, post({"id": id_, "label": labels}, "/feedback"))
