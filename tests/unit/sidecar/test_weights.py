@@ -99,6 +99,33 @@ async def test_the_candidates_answer_passes_unchanged(proxy: Sidecar, candidate:
     assert reply.raw_head + reply.body == await candidate_answer(candidate.asked[0])
 
 
+async def test_a_pod_that_goes_away_breaks_no_request_that_another_answers(
+    proxy: Sidecar, candidate: Upstream, connect: Connect
+) -> None:
+    held = asyncio.Event()
+
+    async def slowly(_asked: Asked) -> bytes:
+        await held.wait()
+        return predictions(1)
+
+    connection = await connect(proxy.port)
+    async with upstream(slowly) as leaving:
+        await proxy.route(routing(1, candidate.port, 100))
+        assert (await connection.ask(post(b"{}"))).status == 200
+        # The connection to the candidate is idle now; the next request goes elsewhere.
+        await proxy.route(routing(2, leaving.port, 100))
+        connection.send(post(b"{}"))
+        await eventually(lambda: _true(bool(leaving.asked)))
+        candidate.asked[-1].writer.close()
+        await candidate.asked[-1].writer.wait_closed()
+        held.set()
+        assert (await connection.receive()).status == 200
+
+
+async def _true(value: bool) -> bool:
+    return value
+
+
 async def test_an_unreachable_candidate_fails_no_request_and_is_counted(
     proxy: Sidecar, stable: Upstream
 ) -> None:

@@ -47,6 +47,7 @@ class ChannelEnd(asyncio.Protocol):
         for record in self._reader.feed(data):
             self._intake.take(record)
             self.greeted.set()
+        self._intake.arrived()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

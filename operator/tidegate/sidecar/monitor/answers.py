@@ -16,6 +16,7 @@ SIZE = 1 << 20
 VOCABULARY_LIMIT = 256  # labels that are told apart; a model that answers free text has no more
 LABEL_LIMIT = 128  # characters; a longer text is no label
 OTHER = "other"
+IN_FLIGHT = 1 << 14  # answers may overtake each other; one that is this far behind never comes
 SLOTS_KEPT = 360  # labels stay for an hour after they have closed
 BLOCKS_LIMIT = 1 << 16  # a week of a canary; older answers are late before that
 
@@ -69,6 +70,7 @@ class Answers:
         self._next_block = 0
         self._scales: dict[int, Edges] = {0: None}
         self._newest_scale = 0
+        self._newest = 0
 
     def put(self, sequence: int, key: BlockKey, codes: Sequence[int], edges: Edges) -> None:
         """Remember the predictions of answer number `sequence`."""
@@ -76,6 +78,7 @@ class Answers:
         if count > SIZE:
             return
         at = sequence % SIZE
+        self._newest = max(self._newest, sequence)
         self._sequence[at] = sequence
         self._block[at] = self._number(key)
         self._first_row[at] = self._next_row
@@ -87,6 +90,11 @@ class Answers:
         self._codes[place : place + head] = codes[:head]
         self._codes[: count - head] = codes[head:]
         self._next_row += count
+
+    def coming(self, sequence: int) -> bool:
+        """Whether the copy of that answer may still be on its way here."""
+        known = self._sequence[sequence % SIZE] == sequence
+        return not known and sequence > self._newest - IN_FLIGHT
 
     def label(self, sequence: int, labels: Sequence[object], now: float, horizon: float) -> Outcome:
         """Count the true labels of an answer; `labels` has one entry for each of its rows."""

@@ -13,7 +13,8 @@ from tidegate.sidecar.monitor.answers import Outcome
 from tidegate.sidecar.monitor.intake import Intake
 
 HEADER_RELAYED = "x-tidegate-relayed"
-RELAY_SECONDS = 2.0
+RELAY_SECONDS = 3.0
+PATIENCE_SECONDS = 1.0  # a monitor that is further behind than this is dropping copies anyway
 OBJECTS_LIMIT = 10_000
 UNREACHABLE = "unreachable"
 
@@ -65,19 +66,33 @@ class Feedback:
     async def _sort_out(self, objects: list[Any], *, relayed: bool) -> Counter[str]:
         outcomes: Counter[str] = Counter()
         elsewhere: defaultdict[str, list[Entry]] = defaultdict(list)
+        own: list[Entry] = []
         for item in objects:
             entry = _entry(item)
             if entry is None:
                 outcomes[self._refused(Outcome.INVALID)] += 1
             elif entry.id.member == self._intake.member:
-                outcomes[self._intake.label(entry.id, entry.labels).value] += 1
+                own.append(entry)
             elif relayed or (owner := self._intake.owner(entry.id.member)) is None:
                 outcomes[self._refused(Outcome.UNKNOWN)] += 1
             else:
                 elsewhere[owner.address].append(entry)
+        outcomes += await self._label(own)
         relays = (self._relay(address, entries) for address, entries in elsewhere.items())
         for relayed_outcomes in await asyncio.gather(*relays):
             outcomes += relayed_outcomes
+        return outcomes
+
+    async def _label(self, entries: list[Entry]) -> Counter[str]:
+        """The outcomes of labels for this pod's own answers."""
+        outcomes: Counter[str] = Counter()
+        patience = PATIENCE_SECONDS
+        loop = asyncio.get_running_loop()
+        for entry in entries:
+            began = loop.time()
+            await self._intake.wait_for(entry.id, patience)
+            patience = max(0.0, patience - (loop.time() - began))  # for all of them together
+            outcomes[self._intake.label(entry.id, entry.labels).value] += 1
         return outcomes
 
     def _refused(self, outcome: Outcome) -> str:

@@ -1,5 +1,6 @@
 """Takes the proxy's records: decodes them, counts them, and remembers their predictions."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Intake:
         self._names = tuple(f.name for f in profile.features) if profile else ()
         self._secret = b""
         self._clock = clock
+        self._news = asyncio.Event()
 
     def take(self, record: Record) -> None:
         """Count one record."""
@@ -116,6 +118,20 @@ class Intake:
             self.totals.latency[revision][int(index)] += count
         self.totals.requests[revision, _code(kind, status)] += tally["requests"]
         self.totals.dropped += tally["dropped"]
+
+    def arrived(self) -> None:
+        """Tell those who wait for an answer's copy that some have come."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def wait_for(self, id_: InferenceId, seconds: float) -> None:
+        """Wait until an answer of this pod is known: a label may overtake the answer's copy."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.answers.coming(id_.sequence) and genuine(id_, self._secret):
+                    await self._news.wait()
+        except TimeoutError:
+            return  # it was dropped, or could not be decoded
 
     def label(self, id_: InferenceId, labels: list[object]) -> Outcome:
         """Count the labels of one answer of this pod."""
