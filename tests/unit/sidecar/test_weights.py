@@ -109,21 +109,22 @@ async def test_a_pod_that_goes_away_breaks_no_request_that_another_answers(
         return predictions(1)
 
     connection = await connect(proxy.port)
-    async with upstream(slowly) as leaving:
+    async with upstream(slowly) as slow:
         await proxy.route(routing(1, candidate.port, 100))
         assert (await connection.ask(post(b"{}"))).status == 200
         # The connection to the candidate is idle now; the next request goes elsewhere.
-        await proxy.route(routing(2, leaving.port, 100))
+        await proxy.route(routing(2, slow.port, 100))
         connection.send(post(b"{}"))
-        await eventually(lambda: _true(bool(leaving.asked)))
-        candidate.asked[-1].writer.close()
-        await candidate.asked[-1].writer.wait_closed()
+
+        async def arrived() -> bool:
+            return bool(slow.asked)
+
+        await eventually(arrived)
+        gone = candidate.asked[-1].writer
+        gone.write_eof()
+        await gone.wait_closed()  # the proxy has seen it, and closed its side
         held.set()
         assert (await connection.receive()).status == 200
-
-
-async def _true(value: bool) -> bool:
-    return value
 
 
 async def test_an_unreachable_candidate_fails_no_request_and_is_counted(

@@ -175,8 +175,10 @@ class Upstream(asyncio.Protocol):
         self._owner.answer_ends()
 
     def _break_off(self) -> None:
+        was_idle = self._method is None
         self.close()
-        self._owner.upstream_lost()
+        if not was_idle:
+            self._owner.upstream_lost()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -185,5 +187,5 @@ class Upstream(asyncio.Protocol):
         self.closed = True
         if isinstance(self._framing, UntilClose) and exc is None:
             self._end()
-        else:
+        elif self._method is not None:  # else it was idle, and another may be at work by now
             self._owner.upstream_lost()
