@@ -56,8 +56,13 @@ class ApiServer:
         options = {"fieldManager": "tests", "force": "true"}
         return self._send("PATCH", path, manifest, options, "application/apply-patch+yaml")
 
+    def patch(self, path: str, change: Manifest) -> Answer:
+        return self._send("PATCH", path, change, {}, "application/merge-patch+json")
+
     def delete(self, manifest: Manifest) -> Answer:
-        path = f"{_collection(manifest)}/{manifest['metadata']['name']}"
+        return self.remove(f"{_collection(manifest)}/{manifest['metadata']['name']}")
+
+    def remove(self, path: str) -> Answer:
         return self._send("DELETE", path, None, {})
 
     def _send(

@@ -1,0 +1,127 @@
+"""What the tests on a cluster share: Tidegate, installed, and namespaces for it to work in."""
+
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from hack.demo.world import tables
+from tests.e2e.diagnosis import diagnose
+from tests.e2e.objects import LOGISTIC, TREE, training, training_job
+from tests.e2e.operator import Operator
+from tests.e2e.place import Place, eventually
+from tests.e2e.scenes import trained
+from tests.e2e.store import Store
+from tests.integration.apiserver import ApiServer, Manifest
+from tests.integration.helm import ROOT, helm
+
+CLUSTER = str(ROOT / "hack/cluster/cluster")
+SYSTEM, DELIVERY, OUTAGE = "tidegate-e2e-system", "e2e-delivery", "e2e-outage"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/models.tidegate.dev"
+GONE_SECONDS = 90
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """The cluster of KUBECONFIG, else the local one."""
+    given = os.environ.get("KUBECONFIG")
+    if given:
+        return Path(given)
+    found = subprocess.run([CLUSTER, "kubeconfig"], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(found.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def places(kubeconfig: Path) -> Iterator[dict[str, Place]]:
+    """Fresh namespaces in which only restricted pods may run; they go with the session."""
+    apiserver = ApiServer(kubeconfig)
+    found = {name: Place(apiserver, name) for name in (SYSTEM, DELIVERY, OUTAGE)}
+    _remove(apiserver, found)  # of a session that was broken off
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    for name in found:
+        metadata = {"name": name, "labels": labels}
+        made = apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        assert made.accepted, made.refusals
+    yield found
+    _remove(apiserver, found)
+
+
+def _remove(apiserver: ApiServer, names: dict[str, Place]) -> None:
+    paths = [f"/api/v1/namespaces/{name}" for name in names]
+    for path in paths:
+        apiserver.remove(path)
+
+    def gone() -> bool:
+        return all(apiserver.get(path).code == 404 for path in paths)
+
+    eventually(gone, "the end of the namespaces", GONE_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def operator(kubeconfig: Path, places: dict[str, Place]) -> Iterator[Operator]:
+    """Tidegate, with two replicas; at the end it must never have been denied anything."""
+    audit = kubeconfig.with_name("log") / "audit.log"
+    installed = Operator(places[SYSTEM], helm(kubeconfig), audit)
+    brings_crds = not places[SYSTEM].apiserver.get(CRD).accepted
+    since = audit.stat().st_size
+    try:
+        installed.install(
+            {
+                "image.registry": os.environ.get("REGISTRY", "localhost"),
+                "replicas": "2",
+                "watchNamespaces": f"{{{DELIVERY},{OUTAGE}}}",
+                "crds.enabled": str(brings_crds).lower(),
+                "crds.keep": "false",
+                "rbac.aggregateToDefaultRoles": "false",
+            }
+        )
+        yield installed
+        denied = {request for request in installed.requests(since) if request.code == 403}
+        assert not denied, "the chart gives every verb that is used"
+    finally:
+        installed.uninstall()
+
+
+@pytest.fixture(scope="session")
+def store(kubeconfig: Path, places: dict[str, Place]) -> Store:
+    """An object store with the tables that models learn from."""
+    started = Store(places[DELIVERY], kubeconfig)
+    started.start()
+    started.put({key.removesuffix(".csv"): table for key, table in tables.stored().items()})
+    return started
+
+
+@pytest.fixture
+def delivery(operator: Operator, store: Store) -> Place:
+    """The namespace where Tidegate delivers."""
+    return store.place
+
+
+@pytest.fixture
+def outage(operator: Operator, places: dict[str, Place], kubeconfig: Path) -> Store:
+    """An object store that may fail: nothing else lies in it."""
+    started = Store(places[OUTAGE], kubeconfig)
+    started.start()
+    return started
+
+
+@pytest.fixture(scope="session")
+def artifacts(operator: Operator, store: Store) -> dict[str, Manifest]:
+    """A tree, and a regression that is better: published, of no Model."""
+    place = store.place
+    place.apply(training_job("any-tree", training("first", TREE)))
+    place.apply(training_job("any-regression", training("all", LOGISTIC)))
+    return {name: trained(place, f"any-{name}") for name in ("tree", "regression")}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say what the cluster looked like when a test failed."""
+    report = yield
+    found = item.funcargs.get("places") if hasattr(item, "funcargs") else None
+    if report.failed and isinstance(found, dict):
+        report.sections.append(("the cluster", diagnose(found.values())))
+    return report

@@ -1,0 +1,83 @@
+"""The S3 server of a namespace: tables for the training, and outages."""
+
+import base64
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pandas as pd
+from tests.e2e.objects import BUCKET
+from tests.e2e.place import Place, eventually
+from tests.integration.helm import ROOT
+
+PORT = 7070
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An S3 server with a bucket, whose data is gone with its pod."""
+
+    place: Place
+    kubeconfig: Path
+
+    def start(self) -> None:
+        """Make server, bucket and Secret; harmless when they are there."""
+        image = f"{os.environ.get('REGISTRY', 'localhost')}/tidegate-s3:dev"
+        command = (str(ROOT / "hack/cluster/cluster"), "s3", "--namespace", self.place.namespace)
+        environment = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
+        done = subprocess.run(
+            (*command, "--bucket", BUCKET, "--image", image),
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def put(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        for key, table in tables.items():
+            self.put_bytes(f"tables/{key}.csv", table.to_csv(index=False).encode())
+
+    def put_bytes(self, key: str, body: bytes) -> None:
+        self._client().put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def get_bytes(self, key: str) -> bytes:
+        body: bytes = self._client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return body
+
+    def keys(self, prefix: str) -> list[str]:
+        """What lies in the bucket below the prefix."""
+        listed = self._client().list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [str(item["Key"]) for item in listed.get("Contents", ())]
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """No server while the block runs; what was stored is lost."""
+        self._scale(0)
+        yield
+        self.start()
+        self._scale(1)
+
+    def _scale(self, replicas: int) -> None:
+        self.place.patch("deployments", "s3", {"spec": {"replicas": replicas}})
+
+        def done() -> bool:
+            ready = self.place.there("deployments", "s3")["status"].get("readyReplicas", 0)
+            return bool(ready == replicas)
+
+        eventually(done, f"{replicas} S3 servers", 60)
+
+    def _client(self) -> Any:
+        secret = self.place.there("secrets", "s3")["data"]
+        values = {k: base64.b64decode(v).decode() for k, v in secret.items()}
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://{self.place.address('s3')}:{PORT}",
+            region_name=values["AWS_REGION"],
+            aws_access_key_id=values["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=values["AWS_SECRET_ACCESS_KEY"],
+        )
