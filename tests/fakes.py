@@ -139,7 +139,11 @@ class FakeKube(Kube):
     def _keep(self, wanted: Manifest, live: Manifest | None) -> Manifest:
         if live is not None and wanted == live:
             return deepcopy(live)
-        meta: Manifest = {"uid": f"uid-{self._version + 1}", "generation": 0}
+        meta: Manifest = {
+            "uid": f"uid-{self._version + 1}",
+            "generation": 0,
+            "creationTimestamp": "2026-11-21T00:00:00Z",
+        }
         meta |= wanted["metadata"]
         if live is None or wanted.get("spec") != live.get("spec"):
             meta["generation"] += 1

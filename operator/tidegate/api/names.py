@@ -16,6 +16,7 @@ LABEL_MODEL = f"{GROUP}/model"
 LABEL_REVISION = f"{GROUP}/revision"
 LABEL_TRAINING_JOB = f"{GROUP}/training-job"
 LABEL_POLICY = f"{GROUP}/drift-policy"
+ANNOTATION_REVISION = f"{GROUP}/revision-data"
 ANNOTATION_TRIGGERED_BY = f"{GROUP}/triggered-by"
 # Hash of what was applied last: tells fields that were given up from defaults of the server.
 ANNOTATION_INTENT = f"{GROUP}/intent"

@@ -1,5 +1,6 @@
 """The objects that a plan asks for: complete manifests, made from values alone."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -98,6 +99,8 @@ def _disruption_budget(model: Model) -> Manifest:
 def _deployment(model: Model, revision: Revision, pull_policy: str) -> Manifest:
     labels = _labels(model, revision)
     manifest = _object(model, "apps/v1", "Deployment", revision.name, labels)
+    data = json.dumps({**revision.to_data(), "number": revision.number}, sort_keys=True)
+    manifest["metadata"]["annotations"] = {names.ANNOTATION_REVISION: data}
     return {
         **manifest,
         "spec": {

@@ -1,15 +1,14 @@
 """Read everything about a Model once, before anything is decided."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from tidegate.api import names
 from tidegate.api.meta import ObjectKey, duration
-from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.api.v1alpha1.model import DriftStatus, Model
-from tidegate.api.v1alpha1.training_job import Format, TrainingJob
 from tidegate.clients.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
@@ -22,29 +21,32 @@ from tidegate.controllers.model.state import (
     Observed,
     Pod,
     Revision,
-    Wanted,
     public_name,
-    revision_name,
     routing_name,
 )
+from tidegate.controllers.model.wanted import Images, resolve
 from tidegate.errors import TerminalError
 from tidegate.traffic.routing import Routing
 from tidegate.traffic.signing import unseal
 
 Manifest = dict[str, Any]
 
+STARTING = timedelta(seconds=10)  # pods that start normally need no explanation
 
-async def observe(key: ObjectKey, model: Model, cluster: Cluster) -> Observed:
+
+async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime) -> Observed:
     """The Model with its objects, its pods and what they have reported."""
     namespace, uid = model.metadata.namespace, model.metadata.uid
-    revisions = _revisions(cluster.owned(uid, CONTROLLER_REVISIONS))
-    wanted = _wanted(model, cluster, revisions)
+    deployments = cluster.owned(uid, DEPLOYMENTS)
+    revisions = _revisions(cluster.owned(uid, CONTROLLER_REVISIONS), deployments)
+    service = cluster.get(SERVICES, namespace, public_name(model.metadata.name))
+    selected = _selected_revision(service) if service else None
+    images = Images(cluster.settings.runtime_image, cluster.settings.sidecar_image)
+    wanted = resolve(model, cluster.training_jobs(namespace), revisions, selected, images)
     if wanted.revision is not None:
         revisions.setdefault(wanted.revision.name, wanted.revision)
     label = names.child_name(model.metadata.name)
     slices = cluster.store.labelled(ENDPOINT_SLICES, namespace, names.LABEL_MODEL, label)
-    deployments = cluster.owned(uid, DEPLOYMENTS)
-    service = cluster.get(SERVICES, namespace, public_name(model.metadata.name))
     config = cluster.get(CONFIG_MAPS, namespace, routing_name(model.metadata.name))
     gathered = cluster.collector.gathered(key)
     policy = _policy(model, cluster)
@@ -54,9 +56,9 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster) -> Observed:
         wanted=wanted,
         revisions=revisions,
         deployed={d["metadata"]["name"]: int(d["spec"].get("replicas", 1)) for d in deployments},
-        failures=await _failures(model, cluster, deployments, pods),
+        failures=await _failures(model, cluster, deployments, pods, now),
         pods=pods,
-        selected=_selected_revision(service) if service else None,
+        selected=selected,
         routing=_routing(config, cluster) if config else None,
         confirmed=gathered.confirmed,
         windows=gathered.windows,
@@ -69,73 +71,18 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster) -> Observed:
     )
 
 
-def _revisions(objects: Iterable[Manifest]) -> dict[str, Revision]:
+def _revisions(objects: Iterable[Manifest], deployments: Iterable[Manifest]) -> dict[str, Revision]:
+    """The revisions by name; one whose ControllerRevision is gone is read from its Deployment."""
     found = {}
+    for deployment in deployments:
+        name, annotations = deployment["metadata"]["name"], deployment["metadata"]["annotations"]
+        if names.ANNOTATION_REVISION in annotations:
+            data = json.loads(annotations[names.ANNOTATION_REVISION])
+            found[name] = Revision.from_data(name, int(data["number"]), data)
     for obj in objects:
         name = obj["metadata"]["name"]
         found[name] = Revision.from_data(name, int(obj.get("revision", 0)), obj["data"])
     return found
-
-
-def _wanted(model: Model, cluster: Cluster, known: Mapping[str, Revision]) -> Wanted:
-    """The revision that the spec asks for."""
-    artifact = model.spec.artifact
-    if artifact.uri is not None and artifact.digest is not None:
-        revision = _made(model, cluster, known, artifact.uri, artifact.digest, artifact.format)
-        return Wanted(revision, Reason.RESOLVED, f"The spec pins {artifact.digest}.")
-    jobs = cluster.training_jobs(model.metadata.namespace)
-    job = newest_succeeded(jobs, model.metadata.name)
-    if job is None or job.status.output is None:
-        message = (
-            "No TrainingJob whose spec.modelRef names this Model has succeeded yet: create one, "
-            "or set spec.artifact.uri."
-        )
-        return Wanted(None, Reason.AWAITING_TRAINING, message)
-    output = job.status.output
-    if output.format == "Joblib" and not artifact.allow_unsafe:
-        message = (
-            f"TrainingJob {job.metadata.name} published Joblib, which runs code when it is loaded: "
-            "set spec.artifact.allowUnsafe to accept that, or train with spec.output.format Skops."
-        )
-        return Wanted(None, Reason.UNSAFE_FORMAT, message, accepted=False)
-    revision = _made(
-        model, cluster, known, output.uri, output.digest, output.format, job.metadata.name
-    )
-    message = f"TrainingJob {job.metadata.name} published {output.digest}."
-    return Wanted(revision, Reason.RESOLVED, message)
-
-
-def newest_succeeded(jobs: Iterable[TrainingJob], model: str) -> TrainingJob | None:
-    """The newest succeeded TrainingJob for a Model: by completion, then by name."""
-    done = [
-        j
-        for j in jobs
-        if j.spec.model_ref is not None and j.spec.model_ref.name == model and j.status.succeeded
-    ]
-    return max(done, key=lambda j: (j.status.completion_time or "", j.metadata.name), default=None)
-
-
-def _made(
-    model: Model,
-    cluster: Cluster,
-    known: Mapping[str, Revision],
-    uri: str,
-    digest: str,
-    format_: Format,
-    training_job: str | None = None,
-) -> Revision:
-    """The known revision of that name, or a new one with today's images."""
-    name = revision_name(model.metadata.name, digest, format_)
-    return known.get(name) or Revision(
-        name=name,
-        uri=uri,
-        digest=digest,
-        format=format_,
-        runtime_image=cluster.settings.runtime_image,
-        sidecar_image=cluster.settings.sidecar_image,
-        training_job=training_job,
-        number=1 + max((r.number for r in known.values()), default=0),
-    )
 
 
 def _pods(slices: Iterable[Manifest]) -> Iterator[Pod]:
@@ -194,33 +141,25 @@ def _drift(model: Model, policy: DriftPolicy | None) -> DriftStatus | None:
 
 
 async def _failures(
-    model: Model, cluster: Cluster, deployments: Iterable[Manifest], pods: Iterable[Pod]
+    model: Model,
+    cluster: Cluster,
+    deployments: Iterable[Manifest],
+    pods: Iterable[Pod],
+    now: datetime,
 ) -> dict[str, str]:
     """Why pods don't start, where a Deployment has been short of them for a while."""
     reasons = {}
     ready = {p.revision for p in pods}
     for deployment in deployments:
         name = deployment["metadata"]["name"]
-        if name in ready or not _stuck(deployment):
+        created = datetime.fromisoformat(deployment["metadata"]["creationTimestamp"])
+        if name in ready or now - created < STARTING:
             continue
         listed = await cluster.pods(model.metadata.namespace, f"{names.LABEL_REVISION}={name}")
         why = next((w for pod in listed if (w := _complaint(pod))), None)
         if why is not None:
             reasons[name] = why
     return reasons
-
-
-STUCK_AFTER_SECONDS = 10  # a pod that starts normally needs no explanation
-
-
-def _stuck(deployment: Manifest) -> bool:
-    created = datetime.fromisoformat(deployment["metadata"]["creationTimestamp"])
-    conditions = (deployment.get("status") or {}).get("conditions") or ()
-    updates = [datetime.fromisoformat(c["lastUpdateTime"]) for c in conditions]
-    newest = max(updates, default=created)
-    return (newest - created).total_seconds() >= STUCK_AFTER_SECONDS or any(
-        c["type"] == "Progressing" and c["status"] == "False" for c in conditions
-    )
 
 
 def _complaint(pod: Manifest) -> str | None:

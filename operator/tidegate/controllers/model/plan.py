@@ -43,6 +43,7 @@ DEFAULT_STEPS = (
     Step(analysis=Analyse()),
 )
 POLL = timedelta(seconds=5)
+POLL_UNREADY = timedelta(seconds=15)  # nothing tells why pods don't start: one has to look
 SETTLE_SECONDS = 5  # requests on their way to a revision end before its pods are told to stop
 CONFIG_MAP_SECONDS = 120  # by then a mounted ConfigMap has reached also a pod that can't be pushed
 DECISIONS_KEPT, REJECTED_KEPT = 20, 20
@@ -100,7 +101,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
         rollout=rollout,
         rejected=rejected,
         decisions=decisions,
-        requeue_after=_requeue_after(seen, candidate, previous, draining, now),
+        requeue_after=_requeue_after(seen, stable, candidate, previous, draining, now),
     )
 
 
@@ -451,6 +452,7 @@ def _released(seen: Observed, live: set[str], routing: Routing | None, now: date
 
 def _requeue_after(
     seen: Observed,
+    stable: Revision | None,
     candidate: Revision | None,
     previous: PreviousStatus | None,
     draining: tuple[Revision, ...],
@@ -458,6 +460,8 @@ def _requeue_after(
 ) -> timedelta | None:
     if candidate is not None or draining:
         return POLL
+    if stable is not None and not seen.ready(stable.name):
+        return POLL_UNREADY
     if previous is not None:
         left = parse_timestamp(previous.warm_until) - now
         return max(left, timedelta(seconds=1))

@@ -30,13 +30,14 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     if model is None or model.metadata.deletion_timestamp is not None:
         cluster.collector.forget(key)
         return None  # owned objects go with their owner reference
-    seen = await observe(key, model, cluster)
+    seen = await observe(key, model, cluster, now)
     step = plan(seen, now)
     sealed = _sealed(step, cluster)
     await cluster.apply(desired(model, step, sealed, cluster.settings.image_pull_policy))
     await _prune(seen, step, cluster)
     _follow(key, seen, step, sealed, cluster, now)
     await _tell(seen, step, cluster)
+    _measure(seen, step, cluster, now)
     await cluster.apply_status(key, status(seen, step, now))
     return step.requeue_after
 
@@ -113,8 +114,21 @@ async def _tell(seen: Observed, step: Plan, cluster: Cluster) -> None:
             decision.revision,
             decision.message,
         )
+
+
+def _measure(seen: Observed, step: Plan, cluster: Cluster, now: datetime) -> None:
+    """Show the shares and how old the evidence is."""
+    meta = seen.model.metadata
     share = step.rollout.weight if step.rollout and step.candidate else 0
-    weights = cluster.metrics.rollout_weight
-    for revision, weight in ((step.stable, 100 - share), (step.candidate, share)):
-        if revision is not None:
-            weights.labels(meta.namespace, meta.name, revision.name).set(weight)
+    shares = {step.stable.name: 100 - share} if step.stable else {}
+    if step.candidate is not None:
+        shares[step.candidate.name] = share
+    for name in seen.revisions:
+        weight = cluster.metrics.rollout_weight
+        if name in shares:
+            weight.labels(meta.namespace, meta.name, name).set(shares[name])
+        else:
+            weight.remove(meta.namespace, meta.name, name)
+    if seen.closed_through is not None:
+        lag = now.timestamp() - (seen.closed_through + 1) * SLOT_SECONDS
+        cluster.metrics.evidence_lag.labels(meta.namespace, meta.name).set(lag)

@@ -25,6 +25,8 @@ class Revision:
     sidecar_image: str
     training_job: str | None = None
     number: int = 0
+    trained_at: str = ""
+    """When its TrainingJob ended; empty if there was none."""
 
     def to_data(self) -> dict[str, Any]:
         return {
@@ -34,6 +36,7 @@ class Revision:
             "runtimeImage": self.runtime_image,
             "sidecarImage": self.sidecar_image,
             "trainingJob": self.training_job or "",
+            "trainedAt": self.trained_at,
         }
 
     @classmethod
@@ -47,6 +50,7 @@ class Revision:
             sidecar_image=str(data["sidecarImage"]),
             training_job=str(data.get("trainingJob", "")) or None,
             number=number,
+            trained_at=str(data.get("trainedAt", "")),
         )
 
 

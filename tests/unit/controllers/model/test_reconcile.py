@@ -18,6 +18,7 @@ from tidegate.clients.kube import Manifest
 from tidegate.clients.resources import (
     CHILDREN,
     CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
     CUSTOM,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
@@ -317,6 +318,19 @@ async def test_dying_at_any_write_ends_in_the_same_state(
         await world.run(8)  # what the dead have cost
         assert world.deaths == 1, f"no write number {k}"
         assert world.outcome() == calm.outcome(), f"died at write {k} of {writes}"
+
+
+async def test_a_lost_revision_object_does_not_let_a_candidate_through() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    world.kube.vanish(CONTROLLER_REVISIONS, "growth", OLD)
+    await world.want(NEW_DIGEST)
+    await world.run(1)
+    routing = world.routing()
+    assert routing is not None
+    assert routing.stable == OLD
+    assert OLD in world.names(CONTROLLER_REVISIONS)
 
 
 @pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES, CONFIG_MAPS])
