@@ -233,6 +233,9 @@ def _summary(
     if not results:
         return Summary(waiting_for=tuple(m.name for m in metrics))
     summary = summarize(metrics, results)
+    steps = steps_of(seen)
+    if progress.index >= len(steps) or steps[progress.index].analysis is None:
+        return summary
     fresh = analysis.samples_since(
         seen.windows, candidate.name, slot_of(progress.since.timestamp())
     )
