@@ -1,6 +1,7 @@
 """Tidegate's story on a real cluster: `make demo`, and `make demo-down` after it."""
 
 import argparse
+import signal
 import sys
 import time
 
@@ -40,7 +41,7 @@ def up(screen: Screen) -> int:
         failure = str(error)
     place.end_clients()
     screen.console.print()
-    report.show(screen, play.endings, play.accuracy)
+    report.show(screen, watch.history, play.endings, play.accuracy)
     report.write(REPORT, watch.history, play.endings, play.accuracy, failure)
     screen.tell(f"Report: {REPORT.relative_to(ROOT)}    Time: {time.monotonic() - started:.0f} s")
     screen.tell(
@@ -73,6 +74,7 @@ def main() -> int:
     parser.add_argument("command", choices=("up", "down"))
     command = parser.parse_args().command
     mpl.use("svg")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     screen = Screen(Console(highlight=False))
     try:
         return up(screen) if command == "up" else down(screen)

@@ -114,9 +114,9 @@ class Play:
         ending.marks[SHIFT_MARK] = shifted
         drifted = self._until("the drift is reported", DRIFT_SECONDS, _breached("inputs"))
         ending.marks["drift reported"] = drifted.at
-        ending.sentences.append(f"Drift reported: {_message(drifted, 'inputs')}")
+        ending.sentences.append(f"Drift: {_message(drifted, 'inputs')}")
         fallen = self._until("labels show the loss", DRIFT_SECONDS, _breached("accuracy"))
-        ending.sentences.append(f"Accuracy: {_message(fallen, 'accuracy')}")
+        ending.sentences.append(_message(fallen, "accuracy"))
         started = self._until("the policy retrains", DRIFT_SECONDS, lambda s: RETRAINED in s.jobs)
         ending.marks["retraining"] = started.at
         self._until("v5 is trained", TRAIN_SECONDS, self._trained(RETRAINED))
@@ -131,6 +131,7 @@ class Play:
         self._require(self.accuracy["after"] > POLICY_MINIMUM, "retraining mended the accuracy")
         told = ", ".join(f"{when} {percent(share)}" for when, share in self.accuracy.items())
         ending.sentences.append(f"v4 was never rolled back. Right answers: {told}.")
+        self._require(after.clients.total_failed == 0, "no request failed in the whole demo")
 
     def _canary(self, ending: Ending, version: str) -> None:
         """Watch a version through its canary to its promotion."""
@@ -238,10 +239,11 @@ def _right(seen: Snapshot, since: float) -> str:
 
 
 def _because(decision: Decision) -> str:
+    """A decision in words; the message of a rollback has the numbers already."""
     numbers = "; ".join(
         f"{m.name} {m.verdict} {interval(m)}, tolerance {m.tolerance}, {m.samples} samples"
         for m in decision.metrics
-        if m.name not in decision.message
+        if decision.action == "Promote"
     )
     what = f"{decision.id} {decision.action} {decision.version} ({decision.reason})"
-    return f"{what}: {decision.message} {numbers}"
+    return f"{what}: {decision.message} {numbers}".rstrip()

@@ -3,16 +3,18 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from hack.demo.play import POLICY_MINIMUM, SHIFT_MARK, Ending
-from hack.demo.snapshot import Comparison, Snapshot
+from hack.demo.snapshot import Snapshot
 
 Draw = Callable[[Any, Sequence[Snapshot]], None]
 ROLLING_SECONDS = 5
+VERDICTS = {"AnalysisPassed": ("passed", "#116329"), "MetricBreached": ("failed", "#a40e26")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +28,10 @@ class Plot:
 
 def svg(plot: Plot, history: Sequence[Snapshot], endings: Sequence[Ending]) -> str:
     """The picture, with the acts and the shift marked in it."""
-    start = history[0].at
     with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}):
         figure, axes = plt.subplots(figsize=(10, 2.8), layout="constrained")
         plot.draw(axes, history)
-        for ending in endings:
-            axes.axvline(ending.began - start, color="#59636e", linewidth=0.8)
-            axes.text(
-                ending.began - start,
-                1.02,
-                f" act {ending.number}",
-                transform=axes.get_xaxis_transform(),
-                color="#59636e",
-            )
-            if SHIFT_MARK in ending.marks:
-                axes.axvline(ending.marks[SHIFT_MARK] - start, color="#a40e26", linewidth=1.2)
+        mark(axes, endings, history)
         axes.set_xlabel("seconds")
         axes.spines[["top", "right"]].set_visible(False)
         page = io.StringIO()
@@ -48,6 +39,23 @@ def svg(plot: Plot, history: Sequence[Snapshot], endings: Sequence[Ending]) -> s
         plt.close(figure)
     text = page.getvalue()
     return text[text.index("<svg") :]
+
+
+def mark(axes: Any, endings: Sequence[Ending], history: Sequence[Snapshot]) -> None:
+    """Mark where the acts begin, and the shift."""
+    start = history[0].at
+    axes.set_xlim(0, history[-1].at - start)
+    for ending in endings:
+        axes.axvline(ending.began - start, color="#59636e", linewidth=0.8)
+        axes.text(
+            ending.began - start,
+            1.02,
+            f" act {ending.number}",
+            transform=axes.get_xaxis_transform(),
+            color="#59636e",
+        )
+        if SHIFT_MARK in ending.marks:
+            axes.axvline(ending.marks[SHIFT_MARK] - start, color="#a40e26", linewidth=1.2)
 
 
 def _weights(axes: Any, history: Sequence[Snapshot]) -> None:
@@ -76,40 +84,33 @@ def _accuracy(axes: Any, history: Sequence[Snapshot]) -> None:
 
 
 def _evidence(axes: Any, history: Sequence[Snapshot]) -> None:
-    start, tolerance = history[0].at, 0.0
-    for index, version in enumerate(dict.fromkeys(s.candidate for s in history if s.candidate)):
-        points = [
-            (s.at - start, c)
-            for s in history
-            for c in s.comparisons
-            if s.candidate == version and c.name == "accuracy" and c.estimate is not None
-        ]
-        if not points:
+    """The interval that each passed or failed analysis rests on."""
+    start = history[0].at
+    found = [(d, m) for d in history[-1].decisions for m in d.metrics if m.name == "accuracy"]
+    for decision, metric in found:
+        verdict = VERDICTS.get(decision.reason)
+        if (
+            verdict is None
+            or metric.estimate is None
+            or metric.lower is None
+            or metric.upper is None
+        ):
             continue
-        times = [at for at, _ in points]
-        axes.plot(times, [c.estimate for _, c in points], color=f"C{index}", label=version)
-        low, high = zip(*(_bounds(c) for _, c in points), strict=True)
-        axes.fill_between(times, low, high, color=f"C{index}", alpha=0.2, linewidth=0)
-        tolerance = float(points[-1][1].tolerance)
+        at = datetime.fromisoformat(decision.at).timestamp() - start
+        words, colour = verdict
+        axes.vlines(at, metric.lower, metric.upper, color=colour, alpha=0.4, linewidth=6)
+        axes.plot(at, metric.estimate, "o", color=colour)
+        text = f"{decision.version} {words}   "
+        axes.text(at, metric.estimate, text, color=colour, va="center", ha="right")
+        axes.axhline(float(metric.tolerance), color="#59636e", linestyle="--", linewidth=0.8)
     axes.axhline(0, color="#d8dee4", linewidth=0.8)
-    if tolerance:
-        axes.axhline(-tolerance, color="#59636e", linestyle="--", linewidth=0.8)
-    axes.set_ylim(-0.6, 0.6)
+    axes.set_ylim(-0.7, 0.7)
     axes.set_ylabel("accuracy, difference")
-    _legend(axes)
 
 
 def _legend(axes: Any) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", frameon=False, ncols=4)
-
-
-def _bounds(c: Comparison) -> tuple[float, float]:
-    estimate = c.estimate or 0.0
-    return (
-        estimate if c.lower is None else c.lower,
-        estimate if c.upper is None else c.upper,
-    )
 
 
 def _drift(axes: Any, history: Sequence[Snapshot]) -> None:
@@ -136,8 +137,8 @@ PLOTS = (
     ),
     Plot(
         "The evidence",
-        "Accuracy of the candidate minus that of stable, over the same seconds, with the interval "
-        "that holds however often one looks. Dashed: the tolerance.",
+        "Accuracy of the candidate minus that of stable, over the same seconds, at each verdict, "
+        "with the interval that holds however often one looks. Dashed: the tolerance.",
         _evidence,
     ),
     Plot("The drift", "The value of each signal of the policy; thick where it breaches.", _drift),

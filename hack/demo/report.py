@@ -37,6 +37,7 @@ def write(
         f"<p class=muted>{began:%Y-%m-%d %H:%M} UTC, {history[-1].at - history[0].at:.0f} s</p>",
         _outcome(failure),
         _acts(endings, accuracy),
+        f"<p>{_requests(history[-1])}</p>",
         *(
             f"<h2>{p.title}</h2><p class=muted>{html.escape(p.text)}</p>{svg(p, history, endings)}"
             for p in PLOTS
@@ -48,7 +49,12 @@ def write(
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def show(screen: Screen, endings: Sequence[Ending], accuracy: Mapping[str, float]) -> None:
+def show(
+    screen: Screen,
+    history: Sequence[Snapshot],
+    endings: Sequence[Ending],
+    accuracy: Mapping[str, float],
+) -> None:
     """The same in the terminal."""
     table = Table(title="What happened", title_justify="left")
     for column in ("act", "story", "seconds", "how it ended"):
@@ -56,9 +62,16 @@ def show(screen: Screen, endings: Sequence[Ending], accuracy: Mapping[str, float
     for e in endings:
         table.add_row(str(e.number), e.title, f"{e.seconds:.0f}", "\n".join(e.sentences))
     screen.console.print(table)
+    screen.tell(_requests(history[-1]))
     if accuracy:
         told = ", ".join(f"{when} {percent(share)}" for when, share in accuracy.items())
         screen.tell(f"Right answers around the shift: {told}.")
+
+
+def _requests(last: Snapshot) -> str:
+    return (
+        f"{last.clients.total_answered} requests were answered, {last.clients.total_failed} failed."
+    )
 
 
 def _outcome(failure: str) -> str:

@@ -56,6 +56,14 @@ class Seconds:
     right: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
 
+    @property
+    def total_answered(self) -> int:
+        return sum(self.answered)
+
+    @property
+    def total_failed(self) -> int:
+        return sum(self.failed)
+
     def accuracy(self, since: float, until: float = float("inf")) -> float | None:
         """The share of right answers in a stretch of time."""
         chosen = [i for i, at in enumerate(self.at) if since <= at < until]
