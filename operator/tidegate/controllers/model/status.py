@@ -9,12 +9,15 @@ from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model import ModelStatus, RevisionStatus, RolloutStatus
 from tidegate.controllers.model.plan import DECISIONS_KEPT, Plan, confirmed, steps_of
 from tidegate.controllers.model.state import Observed, Revision
+from tidegate.evidence.windows import SLOT_SECONDS
 from tidegate.rollout.analysis import metrics_of
 
 State = Literal["True", "False", "Unknown"]
 
-# Between decisions the evidence is written down this often: each write wakes every watcher.
-PERSIST_EVERY = timedelta(seconds=30)
+# Between decisions the evidence is written down this often: each write wakes every watcher, so a
+# young rollout, which somebody looks at, tells each slot, and one of days tells each minute.
+MOST_OFTEN, LEAST_OFTEN = timedelta(seconds=SLOT_SECONDS), timedelta(minutes=1)
+OFTEN_AS_AGE = 20
 
 
 def status(seen: Observed, plan: Plan, now: datetime) -> ModelStatus:
@@ -43,7 +46,8 @@ def _throttled(old: ModelStatus, new: ModelStatus) -> ModelStatus:
     if not after.evidence_through or _without_evidence(new) != _without_evidence(old):
         return new
     grown = parse_timestamp(after.evidence_through) - parse_timestamp(before.evidence_through)
-    return new if grown >= PERSIST_EVERY else old
+    age = parse_timestamp(after.evidence_through) - parse_timestamp(after.started_at)
+    return new if grown >= min(max(age / OFTEN_AS_AGE, MOST_OFTEN), LEAST_OFTEN) else old
 
 
 def _without_evidence(status: ModelStatus) -> ModelStatus:

@@ -270,14 +270,19 @@ def test_immediate_promotes_a_ready_candidate_without_evidence() -> None:
     assert story.condition("Guarded") == ("False", "NoAnalysis")
 
 
-def test_evidence_alone_is_written_down_every_30_seconds_at_most() -> None:
+def test_an_old_rollout_writes_its_evidence_down_less_often() -> None:
     story = Story()
     story.until_promoted_first()
     canary(story)
-    writes = 0
-    for _ in range(12):
+    writes = []
+    for slots in (30, 180, 30):
         before = story.model.status
-        story.traffic(errors={}, requests=4)
-        story.look(seconds=10)
-        writes += story.model.status != before
-    assert 2 <= writes <= 5
+        count = 0
+        for _ in range(slots):
+            story.traffic(errors={}, requests=1)
+            story.look(seconds=10)
+            count += story.model.status != before
+            before = story.model.status
+        writes.append(count)
+    assert writes[0] >= 15
+    assert writes[2] <= 6
