@@ -10,7 +10,8 @@ import yaml
 from hack.demo.watch import MODEL, NAMESPACE, POLICY
 from hack.target import CLUSTER, ROOT, Target, TargetError, release
 
-SYSTEM_NAMESPACE = "tidegate-system"
+# Names of its own: a Tidegate that is there already is neither changed nor removed.
+RELEASE, SYSTEM_NAMESPACE = "tidegate-demo", "tidegate-demo-system"
 MANIFESTS = Path(__file__).parent / "manifests"
 # Remembers, from `make demo` to `make demo-down`, that the cluster was made for the demo.
 RECORD = Path.home() / ".cache/tidegate/demo.json"
@@ -24,20 +25,20 @@ class Stage:
     target: Target
 
     def install(self) -> None:
-        """Install Tidegate by its chart, as a user would."""
+        """Install Tidegate by its chart, as a user would; what an earlier demo left goes first."""
+        self.clear()
+        self._run("kubectl", "apply", "-f", str(MANIFESTS / "namespaces.yaml"))
         registry, tag = self.target.environment["REGISTRY"], self.target.environment["TAG"]
         self._run(
-            *("helm", "upgrade", "--install", "tidegate", str(ROOT / "charts/tidegate")),
-            *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait"),
-            *("--timeout", f"{INSTALL_SECONDS}s"),
+            *("helm", "upgrade", "--install", RELEASE, str(ROOT / "charts/tidegate")),
+            *("--namespace", SYSTEM_NAMESPACE, "--wait", "--timeout", f"{INSTALL_SECONDS}s"),
             *("--values", str(ROOT / "charts/tidegate/values-local.yaml")),
             *("--set", f"image.registry={registry}", "--set", f"image.tag={tag}"),
-            *("--set", "crds.keep=false"),
+            *("--set", f"crds.keep=false,watchNamespaces={{{NAMESPACE}}}"),
         )
 
     def furnish(self) -> None:
-        """The namespace, an object store with the tables, the Model and its policy."""
-        self._run("kubectl", "apply", "-f", str(MANIFESTS / "namespace.yaml"))
+        """An object store with the tables, the clients, the Model and its policy."""
         store = ("s3", "--namespace", NAMESPACE, "--bucket", "demo")
         self._run(CLUSTER, *store, "--image", self.target.image("s3"))
         self._apply(self._program())
@@ -61,19 +62,14 @@ class Stage:
 
     def end_clients(self) -> None:
         """No request is sent any more; all else stays to be looked at."""
-        self._run(
-            *("kubectl", "delete", "--namespace", NAMESPACE, "--ignore-not-found"),
-            *("--grace-period=1", "pod/world"),
-        )
+        self._delete("pod/world", "--namespace", NAMESPACE)
 
     def clear(self) -> None:
         """Remove all that the demo made in the cluster."""
-        limit = f"--timeout={DELETE_SECONDS}s"
-        gone = ("--ignore-not-found", limit)
-        self._run("kubectl", "delete", "namespace", NAMESPACE, *gone)
-        helm = ("helm", "uninstall", "tidegate", "--namespace", SYSTEM_NAMESPACE)
+        self._delete("namespace", NAMESPACE)
+        helm = ("helm", "uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE)
         self._run(*helm, "--ignore-not-found", "--wait", "--timeout", f"{DELETE_SECONDS}s")
-        self._run("kubectl", "delete", "namespace", SYSTEM_NAMESPACE, *gone)
+        self._delete("namespace", SYSTEM_NAMESPACE)
 
     def _program(self) -> str:
         """The world's program as a ConfigMap."""
@@ -82,6 +78,10 @@ class Stage:
         return json.dumps(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
         )
+
+    def _delete(self, *what: str) -> None:
+        limit = f"--timeout={DELETE_SECONDS}s"
+        self._run("kubectl", "delete", *what, "--ignore-not-found", limit)
 
     def _apply(self, text: str) -> None:
         self._run("kubectl", "apply", "-f", "-", text=text)
