@@ -115,18 +115,28 @@ class Load:
         return sum(newest) / len(newest)
 
     async def _run(self) -> None:
-        begins = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         connector = aiohttp.TCPConnector(limit=CONNECTIONS + 2)
         async with aiohttp.ClientSession(
             f"http://{self.host}", connector=connector, timeout=timeout
         ) as session:
+            await self._until_reachable(session)
+            begins = time.monotonic()
             senders = [self._send(session, begins, number) for number in range(CONNECTIONS)]
             labels = asyncio.create_task(self._feed_back(session))
             await asyncio.gather(*senders)
             labels.cancel()
             await asyncio.sleep(LABEL_SECONDS)  # labels come after their answers, as in life
             await self._post_labels(session)
+
+    async def _until_reachable(self, session: aiohttp.ClientSession) -> None:
+        """A node hears of a new Service a moment after everybody else."""
+        while not self._ending.is_set():
+            try:
+                async with session.get("/v2/health/ready"):
+                    return
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.1)
 
     async def _send(self, session: aiohttp.ClientSession, begins: float, number: int) -> None:
         interval = CONNECTIONS / self.rate
@@ -159,9 +169,13 @@ class Load:
     async def _post_labels(self, session: aiohttp.ClientSession) -> None:
         bundles = defaultdict(list)
         for label in self._waiting:
-            bundles[label.pod].append({"id": label.id, "label": label.value})
+            bundles[label.pod].append(label)
         self._waiting.clear()
         for pod, bundle in bundles.items():
-            async with session.post("/feedback", json=bundle) as answer:
+            body = [{"id": label.id, "label": label.value} for label in bundle]
+            async with session.post("/feedback", json=body) as answer:
+                if answer.status == 503:  # a monitor that is just starting asks to try again
+                    self._waiting.extend(bundle)
+                    continue
                 for result, number in (await answer.json())["results"].items():
                     self.labelled[pod, result] += number

@@ -10,6 +10,7 @@ from tests.e2e.place import Place, eventually
 from tests.integration.apiserver import Manifest
 
 from tidegate.api.v1alpha1.model import DecisionStatus, ModelStatus
+from tidegate.controllers.model.state import revision_name
 
 TRAINED_SECONDS, SERVED_SECONDS, DECIDED_SECONDS = 120, 90, 180
 
@@ -30,9 +31,9 @@ def serving(place: Place, name: str) -> str:
 
     def find() -> str | None:
         status = place.model(name).status
-        ready = status.condition("Ready")
-        is_ready = ready is not None and ready.status == "True"
-        return status.stable.revision if is_ready and status.stable else None
+        available = status.condition("Available")
+        is_there = available is not None and available.status == "True"
+        return status.stable.revision if is_there and status.stable else None
 
     return eventually(find, f"Model {name} to serve", SERVED_SECONDS)
 
@@ -69,20 +70,25 @@ def reached(
     return eventually(find, f"Model {name}: {what}", seconds)
 
 
-def decided(place: Place, name: str, action: str, revision: str) -> DecisionStatus:
+def decided(place: Place, name: str, action: str, about: str) -> DecisionStatus:
     """The decision about a revision, once it is taken."""
 
     def find() -> DecisionStatus | None:
-        return decision(place.model(name).status, action, revision)
+        return decision(place.model(name).status, action, about)
 
-    return eventually(find, f"Model {name} to decide {action} of {revision}", DECIDED_SECONDS)
+    return eventually(find, f"Model {name} to decide {action} of {about}", DECIDED_SECONDS)
 
 
-def decision(status: ModelStatus, action: str, revision: str) -> DecisionStatus | None:
+def decision(status: ModelStatus, action: str, about: str) -> DecisionStatus | None:
     """The newest such decision that is remembered."""
-    found = (d for d in reversed(status.decisions) if (d.action, d.revision) == (action, revision))
+    found = (d for d in reversed(status.decisions) if (d.action, d.revision) == (action, about))
     return next(found, None)
 
 
 def uids(pods: list[Manifest]) -> set[str]:
     return {pod["metadata"]["uid"] for pod in pods}
+
+
+def revision(model: str, artifact: Manifest) -> str:
+    """The revision of a Model that an artifact becomes."""
+    return revision_name(model, artifact["digest"], artifact["format"])

@@ -1,7 +1,9 @@
 """The S3 server of a namespace: tables for the training, and outages."""
 
 import base64
+import hashlib
 import os
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import boto3
 import pandas as pd
 from tests.e2e.objects import BUCKET
 from tests.e2e.place import Place, eventually
+from tests.integration.apiserver import Manifest
 from tests.integration.helm import ROOT
 
 PORT = 7070
@@ -37,6 +40,7 @@ class Store:
             text=True,
         )
         assert done.returncode == 0, done.stderr
+        eventually(self._reachable, "the way to the S3 server", 30)
 
     def put(self, tables: Mapping[str, pd.DataFrame]) -> None:
         for key, table in tables.items():
@@ -54,13 +58,29 @@ class Store:
         listed = self._client().list_objects_v2(Bucket=BUCKET, Prefix=prefix)
         return [str(item["Key"]) for item in listed.get("Contents", ())]
 
+    def republished(self, artifact: Manifest, name: str, changed: Mapping[str, bytes]) -> Manifest:
+        """The same artifact under another name with some files changed, and the digest to it."""
+        old, new = (f"models/{part}/" for part in (artifact["uri"].split("/")[-2], name))
+        files = {key.removeprefix(old): self.get_bytes(key) for key in self.keys(old)}
+        listing = ""
+        for path, body in sorted({**files, **changed}.items()):
+            self.put_bytes(f"{new}{path}", body)
+            listing += f"{hashlib.sha256(body).hexdigest()}  {path}\n"
+        digest = f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+        return artifact | {"uri": f"s3://{BUCKET}/{new}", "digest": digest}
+
     @contextmanager
     def outage(self) -> Iterator[None]:
         """No server while the block runs; what was stored is lost."""
         self._scale(0)
         yield
-        self.start()
         self._scale(1)
+        self.start()
+
+    def _reachable(self) -> bool:
+        """A node hears of a new Service a moment after everybody else."""
+        with socket.socket() as probe:
+            return probe.connect_ex((self.place.address("s3"), PORT)) == 0
 
     def _scale(self, replicas: int) -> None:
         self.place.patch("deployments", "s3", {"spec": {"replicas": replicas}})
