@@ -19,9 +19,8 @@ from typing import Any, TypeVar
 from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.trackers import (
-    CountTracker,
+    AnyCountTracker,
     LabelTracker,
-    Tracker,
     capped,
     tolerance_in_words,
     tracker_of,
@@ -79,7 +78,9 @@ class _Memory:
     def __init__(self, metrics: Sequence[Metric], from_slot: int) -> None:
         self.slot = self.labels_slot = from_slot
         self.breached: str | None = None
-        self.trackers: dict[str, Tracker] = {m.name: tracker_of(m) for m in metrics}
+        self.trackers: dict[str, AnyCountTracker | LabelTracker] = {
+            m.name: tracker_of(m) for m in metrics
+        }
 
     @classmethod
     def restored(cls, metrics: Sequence[Metric], cursor: str) -> "_Memory":
@@ -120,7 +121,7 @@ def weigh(analysis: Analysis, cursor: str, arms: Arms, evidence: Evidence) -> We
     for pairs in _paired(evidence.windows, arms, memory.slot, evidence.closed_through):
         if memory.breached is None:
             for tracker in memory.trackers.values():
-                if isinstance(tracker, CountTracker):
+                if not isinstance(tracker, LabelTracker):
                     for candidate, stable in pairs:
                         tracker.fold(candidate, stable)
             memory.breached = _breach(metrics, memory.trackers, analysis)
@@ -160,11 +161,13 @@ def _paired(
 
 
 def _breach(
-    metrics: Sequence[Metric], trackers: Mapping[str, Tracker], analysis: Analysis
+    metrics: Sequence[Metric],
+    trackers: Mapping[str, AnyCountTracker | LabelTracker],
+    analysis: Analysis,
 ) -> str | None:
     """The metric to roll back on, once the mean e-value of all such metrics reaches 1/alpha."""
     evidence = {
-        m.name: trackers[m.name].log_e_worse() for m in metrics if m.on_breach == "Rollback"
+        m.name: trackers[m.name].test.log_e_worse() for m in metrics if m.on_breach == "Rollback"
     }
     if not evidence:
         return None
@@ -175,13 +178,13 @@ def _breach(
 
 
 def _result(
-    metric: Metric, tracker: Tracker, analysis: Analysis, *, breached: bool
+    metric: Metric, tracker: AnyCountTracker | LabelTracker, analysis: Analysis, *, breached: bool
 ) -> MetricStatus:
     alpha, beta = float(analysis.alpha), float(analysis.beta)
-    holds = metric.on_breach == "Hold" and tracker.log_e_worse() >= -math.log(alpha)
+    holds = metric.on_breach == "Hold" and tracker.test.log_e_worse() >= -math.log(alpha)
     if breached or holds:
         verdict = Verdict.FAIL
-    elif tracker.log_e_good() >= -math.log(beta) and tracker.samples >= analysis.min_samples:
+    elif tracker.test.log_e_good() >= -math.log(beta) and tracker.samples >= analysis.min_samples:
         verdict = Verdict.PASS
     else:
         verdict = Verdict.INCONCLUSIVE
@@ -195,7 +198,7 @@ def _result(
         tolerance=tolerance_in_words(metric),
         samples=tracker.samples,
         stable_samples=tracker.stable_samples,
-        evidence=capped(tracker.log_e_worse()),
+        evidence=capped(tracker.test.log_e_worse()),
     )
 
 

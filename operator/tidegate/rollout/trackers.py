@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, assert_never
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, assert_never
 
 import numpy as np
 from typing_extensions import override
@@ -41,42 +41,47 @@ class Estimate:
     upper: float | None = None
 
 
-class Tracker(ABC):
-    """The evidence of one metric; it changes only by `fold`."""
+class Test(Protocol):
+    """What the tests behind the trackers have in common."""
 
-    def __init__(self) -> None:
+    def log_e_worse(self) -> float: ...
+    def log_e_good(self) -> float: ...
+    def to_state(self) -> dict[str, Any]: ...
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self: ...
+
+
+T = TypeVar("T", bound=Test)
+
+
+class Tracker(ABC, Generic[T]):
+    """The evidence of one metric; it changes only by `fold`, which its subclasses have."""
+
+    def __init__(self, test: T) -> None:
+        self.test = test
         self.samples = 0
         """Rows or requests of the candidate that were compared."""
         self.stable_samples = 0
 
     @abstractmethod
-    def log_e_worse(self) -> float:
-        """Evidence, in nats, that the candidate is worse than the tolerance allows."""
-
-    @abstractmethod
-    def log_e_good(self) -> float:
-        """Evidence, in nats, that the candidate is not worse than the tolerance allows."""
-
-    @abstractmethod
     def estimate(self, alpha: float) -> Estimate:
         """The difference, with an interval that holds at any time with probability 1 - alpha."""
 
-    @abstractmethod
     def state(self) -> dict[str, Any]:
         """The JSON from which `restore` makes an equal tracker."""
+        return {"n1": self.samples, "n0": self.stable_samples, "test": self.test.to_state()}
 
-    @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-
-    def _counters(self) -> dict[str, Any]:
-        return {"n1": self.samples, "n0": self.stable_samples}
-
-    def _restore_counters(self, state: Mapping[str, Any]) -> None:
         self.samples, self.stable_samples = int(state["n1"]), int(state["n0"])
+        self.test = type(self.test).from_state(state["test"])
+
+    def _count(self, candidate: float, stable: float) -> None:
+        self.samples += int(candidate)
+        self.stable_samples += int(stable)
 
 
-class CountTracker(Tracker):
+class CountTracker(Tracker[T]):
     """A metric of what the windows count."""
 
     @abstractmethod
@@ -84,112 +89,55 @@ class CountTracker(Tracker):
         """Take in one block of both arms."""
 
 
-class _Rates:
-    """A rate against stable's, with the tolerance as a difference or as a ratio."""
-
-    def __init__(self, absolute: str | None, relative: str | None) -> None:
-        self.test: DifferenceTest | RatioTest
-        if absolute is not None:
-            self.test = DifferenceTest(tol=float(absolute), horizon=HORIZON_SLOTS)
-        else:
-            tolerance = float(relative or 0.0)
-            self.test = RatioTest(tol=tolerance, margin=tolerance, horizon=HORIZON_SLOTS)
-
-    def estimate(self, alpha: float) -> Estimate:
-        value, (low, high) = self.test.estimate(), self.test.interval(alpha)
-        if isinstance(self.test, DifferenceTest):
-            return Estimate(value, low, high)
-        return Estimate(None if value is None else value - 1, low - 1, high - 1)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.test = type(self.test).from_state(state)
-
-
-class ErrorTracker(CountTracker):
-    """Requests that failed."""
+class ErrorTracker(CountTracker[DifferenceTest | RatioTest]):
+    """Requests that failed, as a difference of rates or, with a relative tolerance, as a ratio."""
 
     def __init__(self, metric: Metric) -> None:
-        super().__init__()
-        self._rates = _Rates(metric.max_absolute_increase, metric.max_relative_increase)
+        if metric.max_absolute_increase is not None:
+            tolerance = float(metric.max_absolute_increase)
+            super().__init__(DifferenceTest(tol=tolerance, horizon=HORIZON_SLOTS))
+        else:
+            tolerance = float(metric.max_relative_increase or 0.0)
+            super().__init__(RatioTest(tolerance, margin=tolerance, horizon=HORIZON_SLOTS))
 
     @override
     def fold(self, candidate: Counts, stable: Counts) -> None:
-        self._rates.test.update(
-            candidate.failed, candidate.requests, stable.failed, stable.requests
-        )
-        self.samples += candidate.requests
-        self.stable_samples += stable.requests
-
-    @override
-    def log_e_worse(self) -> float:
-        return self._rates.test.log_e_worse()
-
-    @override
-    def log_e_good(self) -> float:
-        return self._rates.test.log_e_good()
+        self.test.update(candidate.failed, candidate.requests, stable.failed, stable.requests)
+        self._count(candidate.requests, stable.requests)
 
     @override
     def estimate(self, alpha: float) -> Estimate:
-        return self._rates.estimate(alpha)
-
-    @override
-    def state(self) -> dict[str, Any]:
-        return {**self._counters(), "test": self._rates.test.to_state()}
-
-    @override
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self._restore_counters(state)
-        self._rates.restore(state["test"])
+        value, (low, high) = self.test.estimate(), self.test.interval(alpha)
+        none = 0.0 if isinstance(self.test, DifferenceTest) else 1.0  # what no change looks like
+        return Estimate(None if value is None else value - none, low - none, high - none)
 
 
-class LabelTracker(Tracker):
+class LabelTracker(Tracker[DifferenceTest]):
     """Wrong answers among the labelled ones; shown as a difference of accuracy."""
 
     def __init__(self, metric: Metric) -> None:
-        super().__init__()
-        self._rates = _Rates(metric.max_absolute_drop, None)
+        tolerance = float(metric.max_absolute_drop or "0.02")
+        super().__init__(DifferenceTest(tol=tolerance, horizon=HORIZON_SLOTS))
 
     def fold(self, candidate: Labels, stable: Labels) -> None:
-        self._rates.test.update(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
-        self.samples += candidate.labelled
-        self.stable_samples += stable.labelled
-
-    @override
-    def log_e_worse(self) -> float:
-        return self._rates.test.log_e_worse()
-
-    @override
-    def log_e_good(self) -> float:
-        return self._rates.test.log_e_good()
+        """Take in the labels of one block of both arms."""
+        self.test.update(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
+        self._count(candidate.labelled, stable.labelled)
 
     @override
     def estimate(self, alpha: float) -> Estimate:
-        wrong = self._rates.estimate(alpha)
-        return Estimate(
-            None if wrong.value is None else -wrong.value,
-            None if wrong.upper is None else -wrong.upper,
-            None if wrong.lower is None else -wrong.lower,
-        )
-
-    @override
-    def state(self) -> dict[str, Any]:
-        return {**self._counters(), "test": self._rates.test.to_state()}
-
-    @override
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self._restore_counters(state)
-        self._rates.restore(state["test"])
+        wrong, (low, high) = self.test.estimate(), self.test.interval(alpha)
+        return Estimate(None if wrong is None else -wrong, -high, -low)
 
 
-class LatencyTracker(CountTracker):
+class LatencyTracker(CountTracker[RatioTest]):
     """A quantile of the seconds in the model, by requests beyond stable's quantile of the past."""
 
     def __init__(self, metric: Metric) -> None:
-        super().__init__()
+        # The tolerance is in the shifted threshold: what is tested is "no more beyond it".
+        super().__init__(RatioTest(tol=0.0, margin=0.0, horizon=HORIZON_SLOTS))
         self._quantile = float(metric.quantile or "0.99")
         self._tolerated_bins = bins_of_increase(float(metric.max_relative_increase or "0"))
-        # The tolerance is in the shifted threshold: what is tested is "no more beyond it".
-        self._test = RatioTest(tol=0.0, margin=0.0, horizon=HORIZON_SLOTS)
         self._past = np.zeros(BINS)
         self._seen = np.zeros((2, BINS))  # candidate and stable, all slots, for the estimate
 
@@ -197,20 +145,11 @@ class LatencyTracker(CountTracker):
     def fold(self, candidate: Counts, stable: Counts) -> None:
         h1, h0 = _histogram(candidate.latency), _histogram(stable.latency)
         (table,) = latency_tables(h1, h0, self._past, (self._quantile,), self._tolerated_bins)
-        self._test.update(*table)
+        self.test.update(*table)
         self._past = decayed(self._past, h0)
         if h1.sum() and h0.sum():
             self._seen += np.stack([h1, h0])
-        self.samples += int(h1.sum())
-        self.stable_samples += int(h0.sum())
-
-    @override
-    def log_e_worse(self) -> float:
-        return self._test.log_e_worse()
-
-    @override
-    def log_e_good(self) -> float:
-        return self._test.log_e_good()
+        self._count(h1.sum(), h0.sum())
 
     @override
     def estimate(self, alpha: float) -> Estimate:
@@ -221,36 +160,29 @@ class LatencyTracker(CountTracker):
 
     @override
     def state(self) -> dict[str, Any]:
-        return {
-            **self._counters(),
-            "test": self._test.to_state(),
-            "past": _sparse(self._past),
-            "seen": [_sparse(h) for h in self._seen],
-        }
+        seen = [_sparse(h) for h in self._seen]
+        return {**super().state(), "past": _sparse(self._past), "seen": seen}
 
     @override
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._restore_counters(state)
-        self._test = RatioTest.from_state(state["test"])
+        super().restore(state)
         self._past = _histogram(state["past"])
         self._seen = np.stack([_histogram(h) for h in state["seen"]])
 
 
-class ShiftTracker(CountTracker):
+class ShiftTracker(CountTracker[ShiftTest]):
     """The predictions' distribution against stable's of the same minutes."""
 
     def __init__(self, metric: Metric) -> None:
-        super().__init__()
         tolerance = float(metric.max_distance or "0.1")
-        self._test = ShiftTest(PREDICTION_BINS, tolerance, horizon=HORIZON_SLOTS)
+        super().__init__(ShiftTest(PREDICTION_BINS, tolerance, horizon=HORIZON_SLOTS))
         self._keys: list[str] = []
 
     @override
     def fold(self, candidate: Counts, stable: Counts) -> None:
         k1, k0 = self._binned(candidate.predictions), self._binned(stable.predictions)
-        self._test.update(k1, k0)
-        self.samples += int(k1.sum())
-        self.stable_samples += int(k0.sum())
+        self.test.update(k1, k0)
+        self._count(k1.sum(), k0.sum())
 
     def _binned(self, predictions: Mapping[str, int]) -> Floats:
         """Labels get bins in the order in which they are met; the last bin takes what is left."""
@@ -263,33 +195,23 @@ class ShiftTracker(CountTracker):
         return counts
 
     @override
-    def log_e_worse(self) -> float:
-        return self._test.log_e_worse()
-
-    @override
-    def log_e_good(self) -> float:
-        return self._test.log_e_good()
-
-    @override
     def estimate(self, alpha: float) -> Estimate:
-        return Estimate(self._test.estimate())
+        return Estimate(self.test.estimate())
 
     @override
     def state(self) -> dict[str, Any]:
-        return {
-            **self._counters(),
-            "test": self._test.to_state(),
-            "keys": self._keys,
-        }
+        return {**super().state(), "keys": self._keys}
 
     @override
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._restore_counters(state)
-        self._test = ShiftTest.from_state(state["test"])
+        super().restore(state)
         self._keys = [str(k) for k in state["keys"]]
 
 
-def tracker_of(metric: Metric) -> CountTracker | LabelTracker:
+AnyCountTracker = ErrorTracker | LatencyTracker | ShiftTracker
+
+
+def tracker_of(metric: Metric) -> AnyCountTracker | LabelTracker:
     """A fresh tracker for the metric's source."""
     source: Literal["ErrorRate", "LatencyQuantile", "PredictionShift", "LabelledAccuracy"]
     source = metric.source
