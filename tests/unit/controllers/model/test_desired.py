@@ -1,0 +1,154 @@
+"""The objects of a Model, as manifests."""
+
+from typing import Any
+
+from tests.unit.controllers.model.scenes import NEW, OLD, Story, model
+
+from tidegate.api.v1alpha1.model import Model
+from tidegate.controllers.model.desired import Sealed, desired
+from tidegate.controllers.model.observe import _complaint, _pods, _revisions, _selected_revision
+from tidegate.controllers.model.plan import Plan
+
+SEALED = Sealed('{"document": "…"}', "-----BEGIN PUBLIC KEY-----")
+
+
+def objects(given: Model, plan: Plan) -> dict[tuple[str, str], dict[str, Any]]:
+    made = desired(given, plan, SEALED, "IfNotPresent")
+    return {(m["kind"], m["metadata"]["name"]): m for m in made}
+
+
+def serving(**spec: Any) -> tuple[Model, Plan]:
+    story = Story(model(**spec))
+    story.until_promoted_first()
+    return story.model, story.plans[-1]
+
+
+def test_a_served_model_has_one_of_each() -> None:
+    assert set(objects(*serving())) == {
+        ("ControllerRevision", OLD.name),
+        ("ConfigMap", "churn-routing"),
+        ("Service", OLD.name),
+        ("Deployment", OLD.name),
+        ("Service", "churn"),
+        ("PodDisruptionBudget", "churn"),
+    }
+
+
+def test_in_a_rollout_both_revisions_have_pods_and_the_public_service_selects_stable() -> None:
+    story = Story()
+    story.until_promoted_first()
+    story.wanted = NEW
+    made = objects(story.model, story.look())
+    assert ("Deployment", OLD.name) in made
+    assert ("Deployment", NEW.name) in made
+    assert _selected_revision(made["Service", "churn"]) == OLD.name
+
+
+def test_pods_meet_the_restricted_standard() -> None:
+    pod = objects(*serving())["Deployment", OLD.name]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    for container in (*pod["initContainers"], *pod["containers"]):
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_sidecar_starts_before_the_model_and_outlives_it() -> None:
+    pod = objects(*serving())["Deployment", OLD.name]["spec"]["template"]["spec"]
+    assert [c["name"] for c in pod["initContainers"]] == ["fetch", "sidecar"]
+    assert pod["initContainers"][1]["restartPolicy"] == "Always"
+    assert pod["initContainers"][1]["startupProbe"]["httpGet"]["path"] == "/livez"
+
+
+def test_credentials_reach_the_fetch_and_nobody_else() -> None:
+    artifact = {"fromTraining": {}, "credentialsRef": {"name": "s3-read"}}
+    pod = objects(*serving(artifact=artifact))["Deployment", OLD.name]["spec"]["template"]["spec"]
+    fetch, sidecar = pod["initContainers"]
+    assert fetch["envFrom"] == [{"secretRef": {"name": "s3-read"}}]
+    assert "envFrom" not in sidecar
+    assert "envFrom" not in pod["containers"][0]
+
+
+def test_unsafe_formats_are_served_only_with_consent() -> None:
+    def arguments(**spec: Any) -> list[str]:
+        pod = objects(*serving(**spec))["Deployment", OLD.name]["spec"]["template"]["spec"]
+        return list(pod["containers"][0]["args"])
+
+    assert "--allow-unsafe" not in arguments()
+    assert "--allow-unsafe" in arguments(artifact={"fromTraining": {}, "allowUnsafe": True})
+
+
+def test_replicas_and_resources_are_the_users() -> None:
+    wishes = {
+        "scaling": {"minReplicas": 3},
+        "resources": {"limits": {"memory": "1Gi"}},
+        "sidecar": {"resources": {"requests": {"cpu": "200m"}}},
+    }
+    story = Story(model(serving=wishes))
+    story.look()
+    deployment = objects(story.model, story.plans[-1])["Deployment", OLD.name]
+    assert deployment["spec"]["replicas"] == 3
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
+    assert pod["initContainers"][1]["resources"]["requests"] == {"cpu": "200m"}
+
+
+def test_a_rollout_does_not_touch_the_stable_pods() -> None:
+    story = Story()
+    story.until_promoted_first()
+    before = objects(story.model, story.plans[-1])["Deployment", OLD.name]
+    story.wanted = NEW
+    story.look()
+    story.ready.add(NEW.name)
+    for _ in range(40):
+        if story.seen.routing is not None:
+            story.traffic(errors={})
+        step = story.look(seconds=10)
+        made = objects(story.model, step)
+        if ("Deployment", OLD.name) in made:
+            assert made["Deployment", OLD.name] == before
+    assert story.actions[-1] == "Promote"
+
+
+def test_a_revision_can_be_read_back_from_each_of_its_two_objects() -> None:
+    made = objects(*serving())
+    revision, deployment = (made[k, OLD.name] for k in ("ControllerRevision", "Deployment"))
+    assert _revisions([revision], []) == _revisions([], [deployment])
+    assert _revisions([revision], [])[OLD.name].digest == OLD.digest
+
+
+def test_only_ready_pods_behind_a_revisions_service_count() -> None:
+    def slice_of(labels: dict[str, str], endpoints: object) -> dict[str, Any]:
+        return {"metadata": {"name": "s", "labels": labels}, "endpoints": endpoints}
+
+    def endpoint(uid: str, *, ready: bool) -> dict[str, Any]:
+        return {
+            "addresses": ["10.0.0.9"],
+            "conditions": {"ready": ready},
+            "targetRef": {"uid": uid},
+        }
+
+    revision = {"tidegate.dev/revision": OLD.name}
+    found = _pods(
+        [
+            slice_of(revision, [endpoint("a", ready=True), endpoint("b", ready=False), {}]),
+            slice_of(revision, None),
+            slice_of({}, [endpoint("c", ready=True)]),
+        ]
+    )
+    assert [(p.uid, p.revision) for p in found] == [("a", OLD.name)]
+
+
+def test_a_pod_that_does_not_start_is_explained() -> None:
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    ended = {"terminated": {"exitCode": 64, "reason": "Error", "message": "DigestMismatch: …"}}
+    status = {"name": "fetch", "state": waiting, "lastState": ended}
+    pod = {"metadata": {"name": "churn-1"}, "status": {"initContainerStatuses": [status]}}
+    told = _complaint(pod)
+    assert told is not None
+    assert "fetch" in told
+    assert "CrashLoopBackOff" in told
+    assert "DigestMismatch" in told
+    starting = {"name": "fetch", "state": {"waiting": {"reason": "PodInitializing"}}}
+    pod = {"metadata": {"name": "churn-1"}, "status": {"initContainerStatuses": [starting]}}
+    assert _complaint(pod) is None
