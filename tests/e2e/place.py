@@ -67,8 +67,9 @@ class Place:
         answer = self.apiserver.patch(self.path(plural, name), change)
         assert answer.accepted, answer.refusals
 
-    def delete(self, plural: str, name: str) -> None:
-        answer = self.apiserver.remove(self.path(plural, name))
+    def delete(self, plural: str, name: str, *, grace_seconds: int | None = None) -> None:
+        query = "" if grace_seconds is None else f"?gracePeriodSeconds={grace_seconds}"
+        answer = self.apiserver.remove(self.path(plural, name) + query)
         assert answer.accepted or answer.code == 404, answer.refusals
 
     def log(self, pod: str, container: str, *, lines: int, previous: bool = False) -> str:

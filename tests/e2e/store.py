@@ -86,8 +86,9 @@ class Store:
         self.place.patch("deployments", "s3", {"spec": {"replicas": replicas}})
 
         def done() -> bool:
-            ready = self.place.there("deployments", "s3")["status"].get("readyReplicas", 0)
-            return bool(ready == replicas)
+            pods = self.place.all("pods", "app.kubernetes.io/name=s3")
+            ready: int = self.place.there("deployments", "s3")["status"].get("readyReplicas", 0)
+            return len(pods) == ready == replicas
 
         eventually(done, f"{replicas} S3 servers", 60)
 

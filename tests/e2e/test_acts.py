@@ -75,10 +75,10 @@ class Act:
 def act(store: Store, operator: object) -> Iterator[Act]:
     place = store.place
     delivery = canary(
-        {"setWeight": 20},
+        {"setWeight": 40},
         {"analysis": {}},
-        {"setWeight": 60},
-        {"pause": {"duration": "5s"}},
+        {"setWeight": 80},
+        {"pause": {"duration": "3s"}},
         metrics=(ERRORS, ACCURACY),
     )
     template = {"template": {"spec": training("fresh", LOGISTIC)}}
@@ -93,7 +93,7 @@ def act(store: Store, operator: object) -> Iterator[Act]:
 def load(act: Act) -> Iterator[Load]:
     """Clients who come with the first act's model and stay through all acts."""
     serving(act.place, MODEL)
-    with clients(act.place, MODEL, rate=80) as sending:
+    with clients(act.place, MODEL, rate=100) as sending:
         yield sending
 
 

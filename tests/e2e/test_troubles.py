@@ -1,13 +1,20 @@
-"""What a TrainingJob makes of trouble: it waits where that helps, and says what to do elsewhere."""
+"""What can't be trained or served is told with its reason, and harms nothing that runs.
 
+The crash-looping candidate has its forty seconds while the other tests do their work.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pytest
 from hack.demo.world import tables
-from tests.e2e.objects import TREE, training, training_job
+from tests.e2e.load import Load
+from tests.e2e.objects import ERRORS, TREE, canary, model, training, training_job
+from tests.e2e.operator import Operator
 from tests.e2e.place import Place, eventually
-from tests.e2e.scenes import trained
+from tests.e2e.scenes import clients, decided, revision, served, trained
 from tests.e2e.store import Store
 from tests.integration.apiserver import Manifest
 
@@ -15,7 +22,30 @@ from tidegate.api.v1alpha1.training_job import TrainingJob
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
+MODEL = "broken"
+DELIVERY = canary({"setWeight": 50}, {"analysis": {}}, metrics=(ERRORS,)) | {
+    "progressDeadline": "40s"
+}
 WRONG_DIGEST = "sha256:" + "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A Model that serves, and a candidate of it that can't."""
+
+    stable: str
+    candidate: str
+    load: Load
+
+
+@pytest.fixture(scope="module", autouse=True)
+def broken(operator: Operator, store: Store, artifacts: dict[str, Manifest]) -> Iterator[Broken]:
+    # The digest is right, so that the pod fetches it: only the server finds that it can't load it.
+    bad = store.republished(artifacts["tree"], "broken", {"model.skops": b"no model at all"})
+    good = model(MODEL, artifacts["tree"], DELIVERY)
+    with served(store.place, good) as stable, clients(store.place, MODEL, rate=20) as load:
+        store.place.apply(model(MODEL, bad, DELIVERY))
+        yield Broken(stable, revision(MODEL, bad), load)
 
 
 def test_outage_of_the_object_store_is_waited_for(outage: Store) -> None:
@@ -91,3 +121,20 @@ def test_mistakes_are_named_and_publish_nothing(delivery: Place, store: Store) -
 def _failed(place: Place, name: str) -> TrainingJob | None:
     job = place.job(name)
     return job if job.status.state == "Failed" else None
+
+
+def test_crash_looping_candidate_never_gets_weight(delivery: Place, broken: Broken) -> None:
+    taken = decided(delivery, MODEL, "RollBack", broken.candidate)
+    status = delivery.model(MODEL).status
+
+    assert taken.reason == "CandidateNotReady"
+    assert "model.skops" in taken.message, "the message says why"
+    rejected = [(r.revision, r.reason) for r in status.rejected]
+    assert rejected == [(broken.candidate, "CandidateNotReady")]
+    about_it = [d for d in status.decisions if d.revision == broken.candidate]
+    assert [(d.action, d.to_weight) for d in about_it] == [("RollBack", 0)]
+    assert status.stable is not None
+    assert (status.stable.revision, status.stable.weight) == (broken.stable, 100)
+    broken.load.stop()
+    assert len(broken.load.answers) > 100
+    assert broken.load.failures == []

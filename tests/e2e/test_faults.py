@@ -1,0 +1,201 @@
+"""What goes wrong in the middle of a canary: processes die, objects are deleted, wishes change.
+
+The canary holds at half of the requests, and by itself it would hold for ever.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from tests.e2e.objects import ACCURACY, ERRORS, canary, model
+from tests.e2e.operator import Operator
+from tests.e2e.place import Place, eventually
+from tests.e2e.processes import kill, processes
+from tests.e2e.scenes import clients, reached, revision, served, uids
+from tests.e2e.store import Store
+from tests.integration.apiserver import Manifest
+
+from tidegate.api.meta import parse_timestamp
+from tidegate.api.v1alpha1.model import MetricStatus, ModelStatus
+from tidegate.evidence.windows import SLOT_SECONDS
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(200)]
+
+MODEL, MONITOR = "held", "tidegate.sidecar.monitor"
+LEADS_SECONDS, BACK_SECONDS, REPAIRED_SECONDS = 60, 20, 40
+WEIGHT = 50
+DELIVERY = canary(
+    {"setWeight": WEIGHT}, {"analysis": {}}, metrics=(ERRORS, ACCURACY), minSamples=100_000
+)
+
+
+class Held:
+    """The two revisions of the canary, by name."""
+
+    def __init__(self, place: Place, stable: str, candidate: str) -> None:
+        self.place, self.stable, self.candidate = place, stable, candidate
+
+    def pods(self) -> tuple[list[Manifest], list[Manifest]]:
+        return self.place.pods_of(self.stable), self.place.pods_of(self.candidate)
+
+    def metrics(self) -> dict[str, MetricStatus]:
+        rollout = self.place.model(MODEL).status.rollout
+        return {m.name: m for m in rollout.metrics} if rollout else {}
+
+    def weighed(self, moment: float) -> ModelStatus:
+        """The status once all that happened up to the moment has been weighed."""
+
+        def holds(status: ModelStatus) -> bool:
+            through = status.rollout.evidence_through if status.rollout else ""
+            return bool(through) and parse_timestamp(through).timestamp() >= moment
+
+        return reached(self.place, MODEL, holds, "its evidence to be weighed", 90)
+
+
+@pytest.fixture(scope="module")
+def held(operator: Operator, store: Store, artifacts: dict[str, Manifest]) -> Iterator[Held]:
+    place = store.place
+    with served(place, model(MODEL, artifacts["tree"], DELIVERY)) as stable:
+        place.apply(model(MODEL, artifacts["regression"], DELIVERY))
+        candidate = revision(MODEL, artifacts["regression"])
+        reached(place, MODEL, _has_weight(candidate), "a share for the candidate")
+        yield Held(place, stable, candidate)
+
+
+def test_killed_leader_loses_no_evidence(operator: Operator, held: Held) -> None:
+    old = operator.leader()
+    held.weighed(time.time())
+    before = held.metrics()
+    with clients(held.place, MODEL) as load:
+        held.weighed(time.time())
+        kill(old, "operator", "tidegate.controllers")
+        # Else the container is back in two seconds, and goes on as the leader that it was.
+        operator.place.delete("pods", old["metadata"]["name"], grace_seconds=0)
+        new = eventually(lambda: _another_leader(operator, old), "another leader", LEADS_SECONDS)
+        held.weighed(time.time())
+        # Slots in which only one arm has counts are not compared: end amid one.
+        eventually(lambda: 3 < time.time() % SLOT_SECONDS < 8, "mid-slot", SLOT_SECONDS)
+    assert new != old["metadata"]["name"]
+
+    # Labels are counted a slot later than their answers.
+    held.weighed(time.time() + SLOT_SECONDS)
+    after = held.metrics()
+
+    stable, candidate = map(uids, held.pods())
+    assert load.failures == []
+    assert _gained(before, after, "errors") == (
+        load.answered_by(candidate),
+        load.answered_by(stable),
+    )
+    labelled = load.accepted_from(candidate), load.accepted_from(stable)
+    assert _gained(before, after, "accuracy") == labelled
+    assert min(labelled) > 0
+
+
+def test_killed_monitors_fail_no_request_and_count_again(held: Held) -> None:
+    pods = [pod for arm in held.pods() for pod in arm]
+    with clients(held.place, MODEL, rate=100) as load:
+        eventually(lambda: len(load.answers) > 100, "answers", 20)
+        before = [processes(pod, "sidecar", MONITOR) for pod in pods]
+        for pod in pods:
+            kill(pod, "sidecar", MONITOR)
+        killed = time.time()
+
+        def back() -> bool:
+            now = [processes(pod, "sidecar", MONITOR) for pod in pods]
+            return all(new and not new & old for new, old in zip(now, before, strict=True))
+
+        eventually(back, "the monitors", BACK_SECONDS)
+        held.weighed(killed + SLOT_SECONDS)
+        counted = held.metrics()
+        status = held.weighed(killed + 3 * SLOT_SECONDS)
+    assert load.failures == []
+    assert min(_gained(counted, held.metrics(), "errors")) > 0
+    assert status.candidate is not None
+    assert status.candidate.weight == WEIGHT, "missing evidence is no evidence against it"
+    states = [s for arm in held.pods() for s in arm[0]["status"]["initContainerStatuses"]]
+    assert {s["restartCount"] for s in states} == {0}, "the proxies have lived on"
+
+
+def test_deleted_children_come_back(held: Held) -> None:
+    place = held.place
+    children = [
+        ("services", MODEL),
+        ("services", held.stable),
+        ("services", held.candidate),
+        ("configmaps", f"{MODEL}-routing"),
+        ("poddisruptionbudgets", MODEL),
+        ("controllerrevisions", held.stable),
+        ("deployments", held.stable),
+    ]
+    before = {child: place.there(*child) for child in children}
+    for child in children:
+        place.delete(*child)
+
+    for child, old in before.items():
+        again = partial(_another, place, child, old)
+        new = eventually(again, f"another {child}", REPAIRED_SECONDS)
+        assert new["metadata"]["ownerReferences"] == old["metadata"]["ownerReferences"]
+    served_again = reached(place, MODEL, _is_served, "its pods again", REPAIRED_SECONDS)
+    assert served_again.stable is not None
+    assert served_again.stable.revision == held.stable
+    reached(place, MODEL, _has_weight(held.candidate), "the canary to go on")
+    with clients(place, MODEL) as load:
+        eventually(lambda: len(load.answers) > 100, "answers", 30)
+    assert load.failures == []
+
+
+def test_changed_wish_starts_from_the_new_revision(
+    held: Held, store: Store, artifacts: dict[str, Manifest]
+) -> None:
+    place = held.place
+    other = store.republished(artifacts["regression"], "other", {"metrics.json": b"{}"})
+    newest = revision(MODEL, other)
+    pods = uids(place.pods_of(held.stable))
+    with clients(place, MODEL) as load:
+        place.apply(model(MODEL, other, DELIVERY))
+        reached(place, MODEL, _has_weight(newest), "a share for the new candidate")
+        eventually(lambda: not place.pods_of(held.candidate), "the end of the first", 60)
+    status = place.model(MODEL).status
+
+    told = [(d.action, d.revision, d.from_weight, d.to_weight) for d in status.decisions[-3:]]
+    assert told == [
+        ("Supersede", held.candidate, WEIGHT, 0),
+        ("Start", newest, 0, 0),
+        ("SetWeight", newest, 0, WEIGHT),
+    ]
+    assert status.rejected == (), "nothing spoke against it"
+    assert uids(place.pods_of(held.stable)) == pods
+    assert load.failures == []
+
+
+def _another_leader(operator: Operator, old: Manifest) -> str | None:
+    lease = operator.place.there("leases", "tidegate-operator")
+    holder = str(lease["spec"].get("holderIdentity") or "")
+    return holder if holder and holder != old["metadata"]["name"] else None
+
+
+def _gained(
+    before: dict[str, MetricStatus], after: dict[str, MetricStatus], metric: str
+) -> tuple[int, int]:
+    """How many samples of the candidate and of stable a metric has got."""
+    old, new = before[metric], after[metric]
+    return new.samples - old.samples, new.stable_samples - old.stable_samples
+
+
+def _another(place: Place, child: tuple[str, str], old: Manifest) -> Manifest | None:
+    found = place.get(*child)
+    return found if found and found["metadata"]["uid"] != old["metadata"]["uid"] else None
+
+
+def _is_served(status: ModelStatus) -> bool:
+    return status.stable is not None and status.stable.ready_replicas == 1
+
+
+def _has_weight(candidate: str) -> Callable[[ModelStatus], bool]:
+    def holds(status: ModelStatus) -> bool:
+        found = status.candidate
+        return found is not None and found.revision == candidate and found.weight > 0
+
+    return holds
