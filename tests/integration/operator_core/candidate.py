@@ -21,4 +21,5 @@ async def main(kubeconfig: str, namespace: str, identity: str) -> None:
     print("lost", flush=True)  # noqa: T201 - what the test reads
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
