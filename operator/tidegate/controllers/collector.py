@@ -37,7 +37,10 @@ class Gathered:
     confirmed: Mapping[str, int] = field(default_factory=dict)
     """The routing generation that each followed pod acts on, by uid."""
     closed_through: int | None = None
-    """The newest slot that every ready pod that answers has closed; None if none answers."""
+    """The newest slot that every ready pod has closed; None before all of them were heard once.
+
+    Pods that have been silent for too long hold up nobody.
+    """
     labels_closed_through: int | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """Reference profiles by revision."""
@@ -181,11 +184,7 @@ class Collector:
         members = followed.members
         stale = self._clock() - followed.fresh_seconds
         silent = tuple(t.uid for t in followed.targets if members[t.uid].heard_at < stale)
-        answering = [
-            members[t.uid]
-            for t in followed.targets
-            if t.ready and t.uid not in silent and members[t.uid].closed_through is not None
-        ]
+        heeded = [members[t.uid] for t in followed.targets if t.ready and t.uid not in silent]
         return Gathered(
             windows=merged(m.windows for m in members.values()),
             labels=merged_labels(m.labels for m in members.values()),
@@ -194,8 +193,8 @@ class Collector:
                 for t in followed.targets
                 if (generation := members[t.uid].generation) is not None and t.uid not in silent
             },
-            closed_through=_least(m.closed_through for m in answering),
-            labels_closed_through=_least(m.labels_closed_through for m in answering),
+            closed_through=_least(m.closed_through for m in heeded),
+            labels_closed_through=_least(m.labels_closed_through for m in heeded),
             profiles=dict(followed.profiles),
             silent=silent,
         )
@@ -277,4 +276,6 @@ class Collector:
 
 
 def _least(slots: Iterable[int | None]) -> int | None:
-    return min((s for s in slots if s is not None), default=None)
+    """The smallest; None while one is not known: what that pod has counted would be passed over."""
+    known = list(slots)
+    return min((s for s in known if s is not None), default=None) if None not in known else None

@@ -157,10 +157,22 @@ async def test_a_pod_that_fell_back_is_told_again(world: World) -> None:
     await world.until(lambda: world.sidecars.pushed == {"p1": "document 2"})
 
 
-async def test_a_pod_that_does_not_answer_is_silent_and_holds_nobody_up(world: World) -> None:
-    world.sidecars.reports["p1"] = report("p1", closed=9)
+async def test_no_slot_is_closed_before_every_pod_was_heard(world: World) -> None:
+    world.sidecars.reports["p1"] = report("p1", closed=9, requests={9: 1})
     world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.requests() == 1)
+    gathered = world.collector.gathered(KEY)
+    assert (gathered.closed_through, gathered.labels_closed_through) == (None, None)
+    world.sidecars.reports["p2"] = report("p2", closed=9, requests={9: 10})
     await world.until(lambda: world.collector.gathered(KEY).closed_through == 9)
+    assert world.requests() == 11
+    assert world.collector.gathered(KEY).labels_closed_through == 5
+
+
+async def test_a_pod_that_does_not_answer_is_silent_and_holds_nobody_up(world: World) -> None:
+    world.sidecars.reports["p1"] = report("p1", closed=9, requests={9: 1})
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.requests() == 1)
     assert world.collector.gathered(KEY).silent == ()
     world.now += 31
     await world.until(lambda: world.collector.gathered(KEY).silent == ("p2",))
