@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
 from tests.integration.operator_core.objects import eventually, model
 from tests.integration.operator_core.replicas import replica
 
-from tidegate.clients.kube import Kube
+from tidegate.api.names import LABEL_MANAGED_BY, LABEL_MODEL, LABEL_REVISION, MANAGED_BY
+from tidegate.clients.kube import Kube, Manifest
+from tidegate.controllers.model.state import revision_name
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("crds")]
 
@@ -28,6 +31,39 @@ def requests(audit: Path, since: int, namespace: str) -> list[tuple[str, str]]:
     ]
 
 
+def own_address() -> str:
+    """An address of this machine that is not a loopback one; nobody listens there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # no packet is sent: it only asks for the route
+        return str(probe.getsockname()[0])
+
+
+def ready_pod(namespace: str, name: str) -> Manifest:
+    """A pod of the Model's only revision: no kubelet is here to start it, but it is served."""
+    artifact = model(namespace, name)["spec"]["artifact"]
+    revision = revision_name(name, artifact["digest"], artifact["format"])
+    endpoint = {
+        "addresses": [own_address()],
+        "conditions": {"ready": True},
+        "targetRef": {"kind": "Pod", "name": revision, "uid": f"uid-of-{revision}"},
+    }
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": revision,
+            "namespace": namespace,
+            "labels": {
+                LABEL_MANAGED_BY: MANAGED_BY,
+                LABEL_MODEL: name,
+                LABEL_REVISION: revision,
+            },
+        },
+        "addressType": "IPv4",
+        "endpoints": [endpoint],
+    }
+
+
 async def test_at_rest_there_are_no_requests_but_the_lease(
     kube: Kube, kubeconfig: Path, key: Path, namespace: str
 ) -> None:
@@ -36,6 +72,7 @@ async def test_at_rest_there_are_no_requests_but_the_lease(
         pytest.fail(f"{audit} is missing: this test needs the audit log of a local cluster")
     for number in range(20):
         await kube.apply(model(namespace, f"m{number}"))
+        await kube.apply(ready_pod(namespace, f"m{number}"))
     async with replica(kubeconfig, key, namespace, "a") as operator:
         await eventually(operator.says("workers start"), "the start", 30)
         await operator.has_reconciled(20)
