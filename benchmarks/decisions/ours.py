@@ -1,0 +1,114 @@
+"""Tidegate's own decision: `weigh`, as the operator calls it, on simulated evidence."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from benchmarks.decisions.worlds import Counted, Errors, Floats, Histograms
+
+from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.evidence.windows import BlockKey, Counts
+from tidegate.rollout.analysis import Arms, Evidence, start, weigh
+from tidegate.rollout.verdict import Verdict
+
+ALPHAS = ("0.01", "0.05")
+ARMS = Arms(stable="stable", candidate="candidate")
+GENERATION = 1  # of the routing document; a change of weight alone moves nothing here
+
+
+def errors(tolerance: str, *, relative: bool) -> Metric:
+    """Roll back on errors beyond a tolerance: a difference of rates, or a share more."""
+    return Metric(
+        name="errors",
+        source="ErrorRate",
+        max_absolute_increase=None if relative else tolerance,
+        max_relative_increase=tolerance if relative else None,
+        on_breach="Rollback",
+    )
+
+
+def latency(tolerance: str) -> Metric:
+    """Roll back on a p99 that is slower by more than the tolerated share."""
+    return Metric(
+        name="latency",
+        source="LatencyQuantile",
+        quantile="0.99",
+        max_relative_increase=tolerance,
+        on_breach="Rollback",
+    )
+
+
+def shift(tolerance: str) -> Metric:
+    """Roll back on predictions beyond a Jensen-Shannon distance."""
+    return Metric(
+        name="shift", source="PredictionShift", max_distance=tolerance, on_breach="Rollback"
+    )
+
+
+def error_blocks(errors: Errors, run: int) -> Iterator[tuple[Counts, Counts]]:
+    """Candidate and stable of each slot of a run."""
+    columns = (column[run].tolist() for column in (errors.k1, errors.n1, errors.k0, errors.n0))
+    for k1, n1, k0, n0 in zip(*columns, strict=True):
+        yield Counts(requests=n1, errors={"5xx": k1}), Counts(requests=n0, errors={"5xx": k0})
+
+
+def latency_blocks(histograms: Histograms, run: int) -> Iterator[tuple[Counts, Counts]]:
+    """Candidate and stable of each slot of a run."""
+    for h1, h0 in zip(histograms.h1[run], histograms.h0[run], strict=True):
+        yield (
+            Counts(requests=int(h1.sum()), latency=_sparse(h1)),
+            Counts(requests=int(h0.sum()), latency=_sparse(h0)),
+        )
+
+
+def prediction_blocks(histograms: Histograms, run: int) -> Iterator[tuple[Counts, Counts]]:
+    """Candidate and stable of each slot of a run."""
+    for h1, h0 in zip(histograms.h1[run], histograms.h0[run], strict=True):
+        n1, n0 = int(h1.sum()), int(h0.sum())
+        yield (
+            Counts(requests=n1, rows=n1, predictions=_sparse(h1)),
+            Counts(requests=n0, rows=n0, predictions=_sparse(h0)),
+        )
+
+
+def evidence_of(blocks: Sequence[tuple[Counts, Counts]]) -> Evidence:
+    """What the collector would hand over after the last of the slots; they count from 1."""
+    windows = {}
+    for slot, (candidate, stable) in enumerate(blocks, start=1):
+        windows[BlockKey(slot, GENERATION, ARMS.candidate)] = candidate
+        windows[BlockKey(slot, GENERATION, ARMS.stable)] = stable
+    return Evidence(windows, {}, closed_through=len(blocks), labels_closed_through=None)
+
+
+def rollback_slots(metric: Metric, blocks: Sequence[tuple[Counts, Counts]]) -> dict[str, float]:
+    """For each alpha, the slot after which the candidate is rolled back; infinity for never.
+
+    `weigh` looks after each slot, and counts no more samples once the candidate has failed: the
+    number of samples tells the slot. What alpha 5 % lets through, alpha 1 % lets through too.
+    """
+    evidence = evidence_of(blocks)
+    requests = np.cumsum([candidate.requests for candidate, _ in blocks])
+    slots = dict.fromkeys(ALPHAS, np.inf)
+    for alpha in reversed(ALPHAS):
+        analysis = Analysis(alpha=alpha, metrics=(metric,))
+        (result,) = weigh(analysis, start(analysis, 0), ARMS, evidence).results
+        if Verdict(result.verdict) is not Verdict.FAIL:
+            break
+        slots[alpha] = float(np.searchsorted(requests, result.samples) + 1)
+    return slots
+
+
+def rollbacks(
+    metrics: Mapping[str, Metric], runs: Iterable[Iterator[tuple[Counts, Counts]]]
+) -> dict[str, dict[str, Floats]]:
+    """`rollback_slots` of many runs, by the metric's name and alpha."""
+    found: dict[str, dict[str, list[float]]] = {m: {a: [] for a in ALPHAS} for m in metrics}
+    for run in runs:
+        blocks = list(run)
+        for name, metric in metrics.items():
+            for alpha, slot in rollback_slots(metric, blocks).items():
+                found[name][alpha].append(slot)
+    return {m: {a: np.array(slots) for a, slots in by.items()} for m, by in found.items()}
+
+
+def _sparse(histogram: Counted) -> dict[str, int]:
+    return {str(i): int(histogram[i]) for i in np.flatnonzero(histogram)}
