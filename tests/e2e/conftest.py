@@ -62,6 +62,7 @@ def _remove(apiserver: ApiServer, names: dict[str, Place]) -> None:
 def operator(kubeconfig: Path, places: dict[str, Place]) -> Iterator[Operator]:
     """Tidegate, with two replicas; it must stay within what the chart allows."""
     audit = kubeconfig.with_name("log") / "audit.log"
+    assert audit.exists(), f"{audit} is missing: these tests need a local cluster, on this machine"
     installed = Operator(places[SYSTEM], helm(kubeconfig), audit)
     brings_crds = not places[SYSTEM].apiserver.get(CRD).accepted
     since = audit.stat().st_size

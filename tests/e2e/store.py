@@ -23,7 +23,7 @@ PORT = 7070
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An S3 server with a bucket, whose data is gone with its pod."""
+    """An S3 server with a bucket."""
 
     place: Place
     kubeconfig: Path
@@ -71,26 +71,21 @@ class Store:
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """No server while the block runs; what was stored is lost."""
-        self._scale(0)
+        """Nobody reaches the server while the block runs; what is stored stays."""
+        self._select("nobody")
+        eventually(lambda: not self._reachable(), "the outage", 30)
         yield
-        self._scale(1)
-        self.start()
+        self._select("s3")
+        eventually(self._reachable, "the end of the outage", 30)
+
+    def _select(self, name: str) -> None:
+        selector = {"app.kubernetes.io/name": name}
+        self.place.patch("services", "s3", {"spec": {"selector": selector}})
 
     def _reachable(self) -> bool:
         """A node hears of a new Service a moment after everybody else."""
         with socket.socket() as probe:
             return probe.connect_ex((self.place.address("s3"), PORT)) == 0
-
-    def _scale(self, replicas: int) -> None:
-        self.place.patch("deployments", "s3", {"spec": {"replicas": replicas}})
-
-        def done() -> bool:
-            pods = self.place.all("pods", "app.kubernetes.io/name=s3")
-            ready: int = self.place.there("deployments", "s3")["status"].get("readyReplicas", 0)
-            return len(pods) == ready == replicas
-
-        eventually(done, f"{replicas} S3 servers", 60)
 
     def _client(self) -> Any:
         secret = self.place.there("secrets", "s3")["data"]

@@ -50,12 +50,12 @@ def broken(operator: Operator, store: Store, artifacts: dict[str, Manifest]) -> 
 
 def test_outage_of_the_object_store_is_waited_for(outage: Store) -> None:
     place = outage.place
+    outage.put({"first": tables.stored()["first.csv"]})
     with outage.outage():
         place.apply(training_job("patient", training("first", TREE)))
         told = eventually(lambda: _tries_again(place), "a word about the outage", 60)
         assert "trying again" in told
-        assert place.job("patient").status.state == "Fetching"
-    outage.put({"first": tables.stored()["first.csv"]})
+        eventually(lambda: place.job("patient").status.state == "Fetching", "its state", 30)
 
     artifact = trained(place, "patient")
 
