@@ -5,7 +5,12 @@ from typing import Protocol
 
 LINE_LIMIT_BYTES = 8192  # of a chunk's size line or of a trailer
 TRAILER_LIMIT_BYTES = 65536
-_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+# A name, a colon right behind it, and a value without control characters; no folded lines.
+FIELD_LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+"
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*(?:;[\t -~\x80-\xff]*)?")
+_TRAILER = re.compile(FIELD_LINE)
+# A reader that takes these from a trailer would see another message than the one before it.
+_NEVER_TRAILERS = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
 
 class FramingError(Exception):
@@ -91,10 +96,10 @@ class Chunked:
         return end
 
     def _size(self, line: bytes) -> None:
-        size = line.partition(b";")[0].rstrip(b" \t")
-        if not _SIZE.fullmatch(size):
-            raise FramingError("a chunk's size is not hexadecimal")
-        self._left = int(size, 16)
+        match = _SIZE.fullmatch(line)
+        if match is None:
+            raise FramingError("a chunk does not begin with a hexadecimal size")
+        self._left = int(match[1], 16)
         self._expect = self._end_of_chunk if self._left else self._trailer
 
     def _end_of_chunk(self, line: bytes) -> None:
@@ -107,6 +112,10 @@ class Chunked:
         if self._trailer_bytes > TRAILER_LIMIT_BYTES:
             raise FramingError("the trailers are too long")
         self.done = not line
+        if line and not _TRAILER.fullmatch(line):
+            raise FramingError("a trailer is not a header line")
+        if line.partition(b":")[0].lower() in _NEVER_TRAILERS:
+            raise FramingError("a trailer would frame the message anew")
 
 
 def unchunked(body: bytes) -> bytes:

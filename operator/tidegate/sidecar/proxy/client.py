@@ -13,20 +13,16 @@ from tidegate.sidecar.proxy.heads import (
     HEAD_LIMIT_BYTES,
     HeadError,
     ResponseHead,
+    malformed,
     parse_request,
     with_header,
 )
+from tidegate.sidecar.proxy.patience import Patience, Phase
+from tidegate.sidecar.proxy.refusal import refusal
 from tidegate.sidecar.proxy.split import Target
 from tidegate.sidecar.proxy.upstream import Upstream
 
 BUFFER_BYTES = 262144  # what may wait on either side before its sender is made to wait
-_PHRASES = {
-    400: b"Bad Request",
-    431: b"Request Header Fields Too Large",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-}
 
 
 class Client(asyncio.Protocol):
@@ -41,10 +37,12 @@ class Client(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._upstreams: dict[Target, Upstream] = {}
         self._upstream: Upstream | None = None
+        self._patience = Patience()
         self._slow = False  # the client does not take its answer as fast as it comes
         self._congested = False  # the upstream does not take the request as fast as it comes
         self._paused = False
         self._tunnel = False
+        self._ended = False  # the client sends no more, but may well wait for its answer
         self._closing = False
 
     # The client's side
@@ -53,26 +51,45 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
-        self._desk.clients.add(self)
+        if self._desk.full:
+            self._closing = True
+            self._transport.write(refusal(503))
+            self._transport.close()
+        else:
+            self._desk.clients.add(self)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._desk.clients.discard(self)
-        exchange = self._exchange
-        if exchange is not None and exchange.head.framing.done:
-            self._desk.client_left(exchange, self._loop.time())
-        self._retire()
+        self._leave()
         for upstream in self._upstreams.values():
             upstream.close()
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
         if self._tunnel and self._upstream is not None:
             self._upstream.write(data)
             return
         self._inbox = self._inbox + data if self._inbox else data
         self._advance()
+
+    @override
+    def eof_received(self) -> bool:
+        """Tell the upstream too; what to make of it is its choice, as without a proxy."""
+        ended, self._ended = self._ended, True
+        exchange = self._exchange
+        if self._closing:
+            return False
+        if self._tunnel and self._upstream is not None:
+            self._upstream.end()
+            return not ended
+        if exchange is None or not exchange.head.framing.done:
+            return False  # nobody waits for an answer
+        self._send()
+        return True
 
     @override
     def pause_writing(self) -> None:
@@ -83,6 +100,7 @@ class Client(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self._slow = False
+        self._patience.moved = True
         if self._upstream is not None:
             self._upstream.pause(paused=False)
 
@@ -100,11 +118,15 @@ class Client(asyncio.Protocol):
         self._regulate()
 
     def _begin(self) -> bool:
-        self._inbox = self._inbox.lstrip(b"\r\n")
+        while self._inbox.startswith(b"\r\n"):
+            self._inbox = self._inbox[2:]  # some clients end a body with one too many
         end = self._inbox.find(HEAD_END) + len(HEAD_END)
         if end < len(HEAD_END):
-            if len(self._inbox) > HEAD_LIMIT_BYTES:
-                self._reply(431)
+            if malformed(self._inbox):
+                self._reply(431 if len(self._inbox) > HEAD_LIMIT_BYTES else 400)
+            return False
+        if end > HEAD_LIMIT_BYTES:
+            self._reply(431)
             return False
         raw, self._inbox = self._inbox[:end], self._inbox[end:]
         try:
@@ -112,6 +134,7 @@ class Client(asyncio.Protocol):
         except HeadError:
             self._reply(400)
             return False
+        self._patience.moved = True
         self._exchange = self._desk.begin(head)
         self._dispatch(self._exchange)
         return True
@@ -120,9 +143,10 @@ class Client(asyncio.Protocol):
         try:
             taken = exchange.head.framing.take(self._inbox)
         except FramingError:
-            self._abandon(400)
+            self._give_up(exchange, 400)
             return
         part, self._inbox = self._inbox[:taken], self._inbox[taken:]
+        self._patience.moved = True
         if exchange.counted:
             exchange.asked.add(part)
         exchange.waiting.append(part)
@@ -167,6 +191,8 @@ class Client(asyncio.Protocol):
         if parts:
             upstream.write(b"".join(parts))
             exchange.waiting.clear()
+        if self._ended and not self._inbox:
+            upstream.end()
 
     def upstream_ready(self) -> None:
         self._send()
@@ -182,13 +208,24 @@ class Client(asyncio.Protocol):
         else:
             self._fail(exchange, 503 if exchange.route.target is self._desk.monitor else 502)
 
+    def upstream_ended(self) -> bool:
+        """The other end of the tunnel sends no more; whether the tunnel stays open for us."""
+        if self._ended:
+            return False
+        self._ended = True
+        self._transport.write_eof()
+        return True
+
     def upstream_lost(self) -> None:
         """The connection broke; nothing is sent twice, so a request that was sent has failed."""
         exchange = self._exchange
         if self._tunnel:
             self._close()
-        elif exchange is not None and exchange.answer is None:
+        elif exchange is not None and exchange.answer is None and not self._ended:
             self._fail(exchange, 502)
+        elif exchange is not None and exchange.answer is None:
+            self._leave()  # the upstream takes a client that sends no more for one that has left
+            self._close()
         elif exchange is not None:
             self._desk.broke_off(exchange)
             self._retire()
@@ -205,8 +242,8 @@ class Client(asyncio.Protocol):
         exchange.answer = head
         exchange.answered_at = self._loop.time()
         raw = self._desk.head_for_client(exchange, head)
-        if self._last(exchange):
-            raw = with_header(raw, b"connection: close")
+        if head.keep_alive and exchange.head.keep_alive and self._last(exchange):
+            raw = with_header(raw, b"connection: close")  # neither side has said it itself
         self._outbox.append(raw)
         if head.status == 101 and self._upstream is not None:
             self._tunnel = True
@@ -237,9 +274,11 @@ class Client(asyncio.Protocol):
         self._desk.finish(exchange)
         self._retire()
         if self._last(exchange) or not exchange.answer.keep_alive:
+            self._close(linger=not exchange.head.framing.done)
+            return
+        self._advance()
+        if self._ended and self._exchange is None:
             self._close()
-        else:
-            self._advance()
 
     def _last(self, exchange: Exchange) -> bool:
         """Whether the connection can't be used again after this answer."""
@@ -248,17 +287,58 @@ class Client(asyncio.Protocol):
     # Ends
 
     def sweep(self, now: float) -> None:
-        """Give up on an answer that takes too long; while draining, close an idle connection."""
+        """Give up on an answer that takes too long, and on a client that does."""
         exchange = self._exchange
-        if exchange is None:
-            if self._desk.draining and not self._tunnel:
-                self._close()
-        elif exchange.answer is None and self._desk.overdue(exchange, now):
+        if exchange is not None and exchange.answer is None and self._desk.overdue(exchange, now):
             self._fail(exchange, 504)
+        elif exchange is None and self._desk.draining and not self._tunnel:
+            self._close()
+        phase = self._phase()
+        if self._patience.exhausted(phase, self._transport.get_write_buffer_size(), now):
+            self._run_out(phase)
+
+    def _phase(self) -> Phase:
+        exchange = self._exchange
+        if self._tunnel:
+            return Phase.OPEN
+        if self._slow or (self._closing and self._transport.get_write_buffer_size()):
+            return Phase.TAKING
+        if self._closing:
+            return Phase.LINGER
+        if exchange is None:
+            return Phase.HEAD if self._inbox else Phase.IDLE
+        if exchange.head.framing.done or exchange.answer is not None or self._paused:
+            return Phase.OPEN
+        return Phase.BODY
+
+    def _run_out(self, phase: Phase) -> None:
+        if phase is Phase.HEAD:
+            self._reply(408)
+        elif phase is Phase.BODY and self._exchange is not None:
+            self._give_up(self._exchange, 408)
+        else:
+            self._abort()
+
+    def _abort(self) -> None:
+        self._closing = True
+        self._transport.abort()
 
     def _fail(self, exchange: Exchange, status: int) -> None:
         self._desk.fail(exchange, status, self._loop.time())
         self._abandon(status, self._desk.id_header(exchange))
+
+    def _give_up(self, exchange: Exchange, status: int) -> None:
+        """The client broke the rules in the middle of its request."""
+        if exchange.answer is None:
+            self._abandon(status)
+        else:
+            self._abort()  # a second answer behind half of one would pass for its rest
+
+    def _leave(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.head.framing.done:
+            self._desk.client_left(exchange, self._loop.time())
+        self._retire()
 
     def _retire(self) -> None:
         exchange, self._exchange = self._exchange, None
@@ -274,18 +354,19 @@ class Client(asyncio.Protocol):
 
     def _reply(self, status: int, header: bytes = b"") -> None:
         """Answer in the place of the model, and close: what comes next can't be trusted."""
-        phrase = _PHRASES[status]
-        head = (
-            b"HTTP/1.1 %d %b\r\nconnection: close\r\ncontent-type: text/plain\r\n"
-            b"content-length: %d\r\n" % (status, phrase, len(phrase))
-        )
-        if status == 503:
-            head += b"retry-after: 1\r\n"
-        self._transport.write(head + header + b"\r\n" + phrase)
-        self._close()
+        self._transport.write(refusal(status, header))
+        self._close(linger=True)
 
-    def _close(self) -> None:
-        if not self._closing:
-            self.flush()
-            self._closing = True
+    def _close(self, *, linger: bool = False) -> None:
+        """Close; while the client may still be sending, a reset would take the answer from it."""
+        if self._closing:
+            return
+        self.flush()
+        self._closing = True
+        self._inbox = b""
+        if not linger or self._ended:
             self._transport.close()
+            return
+        self._transport.write_eof()
+        if self._paused:
+            self._transport.resume_reading()

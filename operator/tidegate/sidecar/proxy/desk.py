@@ -14,6 +14,7 @@ ANSWER_SECONDS = 60.0
 # A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
 FORWARD_GRACE_SECONDS = 5.0
 FEEDBACK_PATH = b"/feedback"
+CLIENT_LIMIT = 8192  # connections; each may hold half a megabyte when everybody is slow
 
 
 class Sink(Protocol):
@@ -43,6 +44,11 @@ class Desk:
         self.monitor = monitor
         self.clients: set[Sweepable] = set()
         self.draining = False
+
+    @property
+    def full(self) -> bool:
+        """Whether one more client's connection would be too many."""
+        return len(self.clients) >= CLIENT_LIMIT
 
     def begin(self, head: RequestHead) -> Exchange:
         """A new request: choose who answers it."""

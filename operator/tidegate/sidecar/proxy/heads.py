@@ -1,20 +1,32 @@
-"""Reading the head of a request or an answer: what the proxy must know, and nothing else."""
+"""Reading the head of a request or an answer: what the proxy must know, and nothing else.
 
+A head is passed on byte for byte, so it must mean the same to whoever reads it next. What the
+grammar of RFC 9110 and RFC 9112 does not allow is refused, also where they let a reader be lenient.
+"""
+
+import re
 from dataclasses import dataclass
 
-import httptools
-
 from tidegate.api.names import HEADER_ID, HEADER_ROUTED
-from tidegate.sidecar.framing import Chunked, Framing, Length, UntilClose
+from tidegate.sidecar.framing import FIELD_LINE, Chunked, Framing, Length, UntilClose
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 65536
 
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
-_CONNECTION, _ENCODING = b"connection", b"content-encoding"
+_CONNECTION, _ENCODING, _HOST = b"connection", b"content-encoding", b"host"
 _ROUTED, _ID = HEADER_ROUTED.encode(), HEADER_ID.encode()
-_WANTED = frozenset({_LENGTH, _CODING, _CONNECTION, _ENCODING, _ROUTED, _ID})
+_WANTED = (_LENGTH, _CODING, _CONNECTION, _ENCODING, _HOST, _ROUTED, _ID)
 _NO_BODY = frozenset({204, 304})
+
+# Possessive quantifiers (`++`, `*+`): a hostile head is read once, however it is made.
+_FIELDS = rb"(?:%b\r\n)*+\r\n" % FIELD_LINE
+_REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++) ([!-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
+_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*+)?\r\n" + _FIELDS)
+_FOUND = re.compile(rb"\r\n(%b):[\t ]*+([^\r]*+)" % b"|".join(_WANTED), re.IGNORECASE)
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_AUTHORITY = re.compile(rb"[0-9A-Za-z._~%!$&'()*+;=:\[\]-]*+")
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
 class HeadError(Exception):
@@ -49,110 +61,116 @@ class ResponseHead:
     has_id: bool
 
 
-class _Headers:
-    """What httptools calls back; it checks the syntax strictly."""
-
-    __slots__ = ("found", "url")
-
-    def __init__(self) -> None:
-        self.url = b""
-        self.found: dict[bytes, bytes] = {}
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name not in _WANTED:
-            return
-        before = self.found.get(name)
-        self.found[name] = value if before is None else before + b"," + value
-
-    def chunked(self) -> bool:
-        coding = self.found.get(_CODING)
-        if coding is None:
-            return False
-        if coding.strip().lower() != b"chunked":
-            raise HeadError(f"transfer coding {coding!r} is not supported")
-        if _LENGTH in self.found:
-            raise HeadError("both Content-Length and Transfer-Encoding are given")
-        return True
-
-    def length(self) -> int | None:
-        text = self.found.get(_LENGTH)
-        if text is None:
-            return None
-        if not text.isdigit():
-            raise HeadError(f"Content-Length {text!r} is not a number")
-        return int(text)
-
-    def keep_alive(self, version: str) -> bool:
-        options = self.found.get(_CONNECTION, b"").lower()
-        return b"close" not in options if version == "1.1" else b"keep-alive" in options
-
-    def encoding(self) -> bytes:
-        return self.found.get(_ENCODING, b"").strip().lower()
-
-
 def parse_request(raw: bytes) -> RequestHead:
     """Raise HeadError if the head can't be trusted."""
-    headers = _Headers()
-    parser = httptools.HttpRequestParser(headers)
-    _feed(parser, raw)
-    method = parser.get_method()
+    match = _REQUEST.fullmatch(raw)
+    if match is None:
+        raise HeadError("the head is not HTTP/1.1")
+    method, target, minor = match.groups()
     if method == b"CONNECT":
         raise HeadError("CONNECT is for forward proxies")
-    chunked = headers.chunked()
+    fields = _wanted(raw)
+    chunked = _chunked(fields)
+    if minor == b"0" and chunked:
+        raise HeadError("HTTP/1.0 has no transfer codings")
+    if not _AUTHORITY.fullmatch(_host(fields, minor)):
+        raise HeadError("Host is not a host")
     return RequestHead(
-        raw=raw,
-        method=method,
-        path=headers.url.partition(b"?")[0],
-        framing=Chunked() if chunked else Length(headers.length() or 0),
-        chunked=chunked,
-        keep_alive=headers.keep_alive(parser.get_http_version()),
-        encoding=headers.encoding(),
-        routed=headers.found.get(_ROUTED),
+        raw,
+        method,
+        target.partition(b"?")[0],
+        Chunked() if chunked else Length(_length(fields) or 0),
+        chunked,
+        _keep_alive(fields, minor),
+        _encoding(fields),
+        fields.get(_ROUTED),
     )
 
 
 def parse_response(raw: bytes, request_method: bytes) -> ResponseHead:
     """Raise HeadError if the head can't be trusted."""
-    headers = _Headers()
-    parser = httptools.HttpResponseParser(headers)
-    _feed(parser, raw)
-    status = parser.get_status_code()
-    chunked = headers.chunked()
-    framing = _response_framing(headers, status, request_method, chunked=chunked)
-    lasting = headers.keep_alive(parser.get_http_version())
+    match = _RESPONSE.fullmatch(raw)
+    if match is None:
+        raise HeadError("the answer's head is not HTTP/1.1")
+    minor, code = match.groups()
+    status = int(code)
+    fields = _wanted(raw)
+    chunked = _chunked(fields)
+    framing = _response_framing(fields, status, request_method, chunked=chunked)
     return ResponseHead(
-        raw=raw,
-        status=status,
-        framing=framing,
-        chunked=chunked,
-        keep_alive=lasting and not isinstance(framing, UntilClose),
-        encoding=headers.encoding(),
-        has_id=_ID in headers.found,
+        raw,
+        status,
+        framing,
+        chunked,
+        _keep_alive(fields, minor) and type(framing) is not UntilClose,
+        _encoding(fields),
+        _ID in fields,
     )
 
 
-def _feed(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, raw: bytes) -> None:
-    try:
-        parser.feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass  # only the answer 101 makes a tunnel of it
-    except httptools.HttpParserError as error:
-        raise HeadError(str(error)) from error
-
-
-def _response_framing(headers: _Headers, status: int, method: bytes, *, chunked: bool) -> Framing:
-    if method == b"HEAD" or status < 200 or status in _NO_BODY:
-        return Length(0)
-    if chunked:
-        return Chunked()
-    length = headers.length()
-    return UntilClose() if length is None else Length(length)
+def malformed(beginning: bytes) -> bool:
+    """Whether a head that has not ended yet can be refused already."""
+    return len(beginning) > HEAD_LIMIT_BYTES or _BARE_LINE_FEED.search(beginning) is not None
 
 
 def with_header(raw: bytes, line: bytes) -> bytes:
     """The head with one more header line at its end, all else unchanged."""
     return raw[:-2] + line + HEAD_END
+
+
+def _wanted(raw: bytes) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for spelled, value in _FOUND.findall(raw):
+        name = spelled.lower()
+        found[name] = value if name not in found else found[name] + b"," + value
+    return found
+
+
+def _chunked(fields: dict[bytes, bytes]) -> bool:
+    coding = fields.get(_CODING)
+    if coding is None:
+        return False
+    if coding.strip().lower() != b"chunked":
+        raise HeadError(f"transfer coding {coding!r} is not supported")
+    if _LENGTH in fields:
+        raise HeadError("both Content-Length and Transfer-Encoding are given")
+    return True
+
+
+def _length(fields: dict[bytes, bytes]) -> int | None:
+    text = fields.get(_LENGTH)
+    if text is None:
+        return None
+    if not _DIGITS.fullmatch(text.rstrip(b" \t")):
+        raise HeadError(f"Content-Length {text!r} is not one number")
+    return int(text)
+
+
+def _host(fields: dict[bytes, bytes], minor: bytes) -> bytes:
+    host = fields.get(_HOST)
+    if host is None and minor == b"1":
+        raise HeadError("Host is missing")
+    return (host or b"").rstrip(b" \t")
+
+
+def _keep_alive(fields: dict[bytes, bytes], minor: bytes) -> bool:
+    value = fields.get(_CONNECTION)
+    if value is None:
+        return minor == b"1"
+    options = {option.strip() for option in value.lower().split(b",")}
+    return b"close" not in options and (minor == b"1" or b"keep-alive" in options)
+
+
+def _encoding(fields: dict[bytes, bytes]) -> bytes:
+    return fields.get(_ENCODING, b"").strip().lower()
+
+
+def _response_framing(
+    fields: dict[bytes, bytes], status: int, method: bytes, *, chunked: bool
+) -> Framing:
+    if method == b"HEAD" or status < 200 or status in _NO_BODY:
+        return Length(0)
+    if chunked:
+        return Chunked()
+    length = _length(fields)
+    return UntilClose() if length is None else Length(length)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import resource
 import signal
 import tempfile
 import time
@@ -12,7 +13,7 @@ from tidegate.sidecar.proxy.board import Board
 from tidegate.sidecar.proxy.channel import Channel
 from tidegate.sidecar.proxy.client import Client
 from tidegate.sidecar.proxy.control import Control
-from tidegate.sidecar.proxy.desk import Desk
+from tidegate.sidecar.proxy.desk import CLIENT_LIMIT, Desk
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
 from tidegate.sidecar.proxy.supervisor import Supervisor
 from tidegate.sidecar.records import Kind, Record
@@ -22,6 +23,7 @@ from tidegate.traffic.routing import Routing
 SWEEP_SECONDS = 1.0
 DRAIN_SECONDS = 25.0  # below the 30 s that a pod gets to end
 BACKLOG = 4096
+DESCRIPTORS = 2 * CLIENT_LIMIT + 256  # each client has an upstream; the rest is our own
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    _allow_descriptors()
     with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
         await _serve(settings, f"{folder}/monitor.sock", stop)
 
@@ -85,6 +88,13 @@ async def _serve(settings: Settings, monitor_path: str, stop: asyncio.Event) -> 
     await supervisor.stop()
     for task in ended:
         task.result()  # a background task that broke ends the process with its error
+
+
+def _allow_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _routing_record(routing: Routing) -> Record:

@@ -11,6 +11,7 @@ from tidegate.sidecar.proxy.heads import (
     HEAD_LIMIT_BYTES,
     HeadError,
     ResponseHead,
+    malformed,
     parse_response,
 )
 from tidegate.sidecar.proxy.split import Target
@@ -26,6 +27,7 @@ class Owner(Protocol):
 
     def upstream_ready(self) -> None: ...
     def upstream_unreachable(self) -> None: ...
+    def upstream_ended(self) -> bool: ...
     def upstream_lost(self) -> None: ...
     def upstream_congested(self, *, congested: bool) -> None: ...
     def answer_begins(self, head: ResponseHead) -> None: ...
@@ -76,6 +78,11 @@ class Upstream(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+
+    def end(self) -> None:
+        """Say that nothing more will be sent."""
+        if self._transport is not None:
+            self._transport.write_eof()
 
     def tunnel(self) -> None:
         """Pass on everything from here on unread."""
@@ -145,9 +152,9 @@ class Upstream(asyncio.Protocol):
 
     def _read_head(self, method: bytes) -> bool:
         end = self._inbox.find(HEAD_END) + len(HEAD_END)
+        if end > HEAD_LIMIT_BYTES or (end < len(HEAD_END) and malformed(self._inbox)):
+            raise HeadError("the answer's head is malformed")
         if end < len(HEAD_END):
-            if len(self._inbox) > HEAD_LIMIT_BYTES:
-                raise HeadError("the answer's head is too long")
             return False
         raw, self._inbox = self._inbox[:end], self._inbox[end:]
         head = parse_response(raw, method)
@@ -179,6 +186,10 @@ class Upstream(asyncio.Protocol):
         self.close()
         if not was_idle:
             self._owner.upstream_lost()
+
+    @override
+    def eof_received(self) -> bool:
+        return self._tunnel and not self.closed and self._owner.upstream_ended()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
