@@ -1,16 +1,14 @@
 """The chart, installed by a real helm on a cluster that runs pods."""
 
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.integration.apiserver import Answer, ApiServer, Manifest
-from tests.integration.helm import CHART, ROOT, Helm, assignments, helm
+from tests.integration.helm import CHART, Helm, assignments, helm
 
-CLUSTER = str(ROOT / "hack/cluster/cluster")
 NAME = "tidegate-chart"
 OPERATOR = "app.kubernetes.io/component=operator"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/models.tidegate.dev"
@@ -71,16 +69,6 @@ class Release:
         for answer in answers:
             assert answer.accepted, answer.refusals
         return [answer.body["message"] for answer in answers]
-
-
-@pytest.fixture(scope="session")
-def kubeconfig() -> Path:
-    """The cluster of KUBECONFIG, else the local one."""
-    given = os.environ.get("KUBECONFIG")
-    if given:
-        return Path(given)
-    found = subprocess.run([CLUSTER, "kubeconfig"], check=True, stdout=subprocess.PIPE, text=True)
-    return Path(found.stdout.strip())
 
 
 @pytest.fixture
