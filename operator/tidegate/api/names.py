@@ -63,11 +63,11 @@ class Reason(StrEnum):
     ANALYSIS_PASSED = "AnalysisPassed"
     ANALYSIS_TIMED_OUT = "AnalysisTimedOut"
     METRIC_BREACHED = "MetricBreached"
-    INVALID_COMPARISON = "InvalidComparison"
     PAUSED = "Paused"
     PAUSE_ENDED = "PauseEnded"
     WEIGHT_SET = "WeightSet"
     STEPS_COMPLETED = "StepsCompleted"
+    STABLE_GONE = "StableGone"
     SUPERSEDED = "Superseded"
     # Guarded
     ANALYSIS_CONFIGURED = "AnalysisConfigured"

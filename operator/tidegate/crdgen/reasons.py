@@ -29,11 +29,11 @@ MEANINGS: dict[Reason, str] = {
     "`analysis.onInconclusive` says what follows.",
     Reason.METRIC_BREACHED: "The candidate is worse than the tolerance allows, on evidence; the "
     "message has the numbers.",
-    Reason.INVALID_COMPARISON: "The two revisions see different inputs, so a comparison says "
-    "nothing; find out what routes them apart.",
     Reason.PAUSED: "The step's pause is not over.",
     Reason.PAUSE_ENDED: "The step's pause is over: the next step begins.",
     Reason.WEIGHT_SET: "The candidate gets this share of the requests from here on.",
+    Reason.STABLE_GONE: "The stable revision has had no ready pod for the progress deadline; "
+    "the ready candidate took its place, without evidence.",
     Reason.STEPS_COMPLETED: "All steps are done: the candidate becomes the stable revision.",
     Reason.SUPERSEDED: "The spec changed in the middle of the rollout: it begins anew.",
     Reason.ANALYSIS_CONFIGURED: "New revisions are compared by the metrics of the spec.",

@@ -25,7 +25,7 @@ from tidegate.rollout.trackers import (
     tolerance_in_words,
     tracker_of,
 )
-from tidegate.rollout.verdict import Verdict
+from tidegate.rollout.verdict import PROXIES, Verdict
 from tidegate.statistics.combine import combine
 
 DEFAULT_METRICS = (
@@ -87,26 +87,36 @@ class _Memory:
         data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(cursor)))
         memory = cls(metrics, int(data["slot"]))
         memory.labels_slot, memory.breached = int(data["labels"]), data["breached"]
-        for name, tracker in memory.trackers.items():
-            # A metric that was added in mid-rollout begins with what is folded from now on.
-            if name in data["metrics"]:
-                tracker.restore(data["metrics"][name])
+        for metric in metrics:
+            # A metric that was added or edited in mid-rollout begins with what is folded from now
+            # on: a test can't change its question half-way.
+            kept = data["metrics"].get(metric.name)
+            if kept is not None and kept["of"] == _question(metric):
+                memory.trackers[metric.name].restore(kept)
         return memory
 
-    def cursor(self) -> str:
+    def cursor(self, metrics: Sequence[Metric]) -> str:
         data = {
             "slot": self.slot,
             "labels": self.labels_slot,
             "breached": self.breached,
-            "metrics": {name: t.state() for name, t in self.trackers.items()},
+            "metrics": {
+                m.name: {"of": _question(m), **self.trackers[m.name].state()} for m in metrics
+            },
         }
         packed = zlib.compress(json.dumps(data, sort_keys=True).encode(), level=9)
         return base64.b64encode(packed).decode()
 
 
+def _question(metric: Metric) -> str:
+    """What a metric asks: everything of it but what its answer leads to."""
+    return metric.model_dump_json(exclude={"on_breach"}, exclude_none=True)
+
+
 def start(analysis: Analysis, from_slot: int) -> str:
     """The cursor of an analysis that has seen nothing and will look at slots after `from_slot`."""
-    return _Memory(metrics_of(analysis), from_slot).cursor()
+    metrics = metrics_of(analysis)
+    return _Memory(metrics, from_slot).cursor(metrics)
 
 
 def metrics_of(analysis: Analysis) -> tuple[Metric, ...]:
@@ -140,12 +150,7 @@ def weigh(analysis: Analysis, cursor: str, arms: Arms, evidence: Evidence) -> We
         _result(m, memory.trackers[m.name], analysis, breached=memory.breached == m.name)
         for m in metrics
     )
-    return Weighed(memory.cursor(), memory.slot, results)
-
-
-def samples_since(windows: Mapping[BlockKey, Counts], revision: str, slot: int) -> int:
-    """Requests that a revision answered in closed or open slots from `slot` on."""
-    return sum(c.requests for k, c in windows.items() if k.revision == revision and k.slot >= slot)
+    return Weighed(memory.cursor(metrics), memory.slot, results)
 
 
 def _paired(
@@ -165,9 +170,17 @@ def _breach(
     trackers: Mapping[str, AnyCountTracker | LabelTracker],
     analysis: Analysis,
 ) -> str | None:
-    """The metric to roll back on, once the mean e-value of all such metrics reaches 1/alpha."""
+    """The metric to roll back on, once the mean e-value of all such metrics reaches 1/alpha.
+
+    Proxies that labels have overruled are left out: they would not roll back.
+    """
+    overruled = any(
+        m.source == "LabelledAccuracy" and _passes(trackers[m.name], analysis) for m in metrics
+    )
     evidence = {
-        m.name: trackers[m.name].test.log_e_worse() for m in metrics if m.on_breach == "Rollback"
+        m.name: trackers[m.name].test.log_e_worse()
+        for m in metrics
+        if m.on_breach == "Rollback" and not (overruled and m.source in PROXIES)
     }
     if not evidence:
         return None
@@ -177,14 +190,23 @@ def _breach(
     return max(evidence, key=lambda name: evidence[name])
 
 
+def _passes(tracker: AnyCountTracker | LabelTracker, analysis: Analysis) -> bool:
+    enough = tracker.samples >= analysis.min_samples
+    return enough and tracker.test.log_e_good() >= -math.log(float(analysis.beta))
+
+
 def _result(
-    metric: Metric, tracker: AnyCountTracker | LabelTracker, analysis: Analysis, *, breached: bool
+    metric: Metric,
+    tracker: AnyCountTracker | LabelTracker,
+    analysis: Analysis,
+    *,
+    breached: bool,
 ) -> MetricStatus:
-    alpha, beta = float(analysis.alpha), float(analysis.beta)
+    alpha = float(analysis.alpha)
     holds = metric.on_breach == "Hold" and tracker.test.log_e_worse() >= -math.log(alpha)
     if breached or holds:
         verdict = Verdict.FAIL
-    elif tracker.test.log_e_good() >= -math.log(beta) and tracker.samples >= analysis.min_samples:
+    elif _passes(tracker, analysis):
         verdict = Verdict.PASS
     else:
         verdict = Verdict.INCONCLUSIVE

@@ -5,10 +5,12 @@ Everything that decides where a rollout goes next stands in this file. The rules
 1. Promoted and RolledBack are ends: a revision leaves them only by another revision.
 2. A breach that calls for a rollback wins in every state, also while pausing or waiting.
 3. The candidate gets weight only while its pods are ready; without them it goes back to Starting
-   at weight 0, and after the progress deadline it is rejected.
-4. A step that waits holds the weight. Only proof (Pass), time (pause) or a confirmed weight
+   at weight 0. It is rejected after the progress deadline, or when it has lost them too often.
+4. A ready candidate is promoted where the stable revision has had no pod for the progress
+   deadline: nothing is left to compare with, or to protect.
+5. A step that waits holds the weight. Only proof (Pass), time (pause) or a confirmed weight
    moves on; a breach to hold on stops every step.
-5. After the last step the candidate is promoted.
+6. After the last step the candidate is promoted, once all of its pods are ready.
 
 ::
 
@@ -27,6 +29,8 @@ from tidegate.api.meta import duration
 from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import MetricStatus, Step
 from tidegate.rollout.verdict import Summary, Verdict
+
+MOST_LOSSES = 3  # a restart or two may be a node's fault
 
 Action = Literal["Start", "SetWeight", "Advance", "Hold", "Promote", "RollBack", "Supersede"]
 
@@ -51,6 +55,8 @@ class Progress:
     """When the step, or the wait for the pods, began."""
     weight: int
     """Percent of the requests that the candidate shall get."""
+    losses: int = 0
+    """How often it has lost all its pods since the newest pause or analysis was passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class Situation:
     """Every wanted pod of the candidate is ready."""
     alive: bool
     """At least one pod of the candidate is ready."""
+    stable_gone: bool
+    """The stable revision has had no ready pod for the progress deadline."""
     confirmed_weight: int | None
     """The candidate's weight that every ready stable pod acts on; None while they differ."""
     summary: Summary
@@ -112,21 +120,26 @@ def advance(progress: Progress, seen: Situation) -> Transition:
         return _roll_back(progress, seen, Reason.METRIC_BREACHED, describe(breach))
     if not (seen.ready if progress.state is State.STARTING else seen.alive):
         return _wait_for_pods(progress, seen)
+    if seen.stable_gone and seen.ready:
+        message = "The stable revision has had no ready pod for the progress deadline."
+        return _promote(progress, seen, Reason.STABLE_GONE, message)
     if progress.state is State.STARTING:
-        started = Progress(State.STEPPING, progress.index, seen.now, progress.weight)
+        started = replace(progress, state=State.STEPPING, since=seen.now)
         message = "The candidate's pods are ready."
         return _move(progress, started, "Start", Reason.CANDIDATE_READY, message)
     return _step(progress, seen)
 
 
 def _step(progress: Progress, seen: Situation) -> Transition:
-    if progress.index >= len(seen.steps):
-        done = Progress(State.PROMOTED, progress.index, seen.now, 100)
-        message = "All steps are done: the candidate becomes the stable revision."
-        return _move(progress, done, "Promote", Reason.STEPS_COMPLETED, message)
     breach = seen.summary.breached
     if breach is not None:
         return _stay(progress, Reason.METRIC_BREACHED, f"Held: {describe(breach)}")
+    if progress.index >= len(seen.steps):
+        if not seen.ready:
+            message = "All steps are done; waiting until all of the candidate's pods are ready."
+            return _stay(progress, Reason.AWAITING_PODS, message)
+        message = "All steps are done: the candidate becomes the stable revision."
+        return _promote(progress, seen, Reason.STEPS_COMPLETED, message)
     step = seen.steps[progress.index]
     if step.set_weight is not None:
         return _set_weight(progress, seen, step.set_weight)
@@ -141,11 +154,14 @@ def _step(progress: Progress, seen: Situation) -> Transition:
 
 def _set_weight(progress: Progress, seen: Situation, weight: int) -> Transition:
     if progress.weight != weight:
+        if not seen.ready:
+            message = f"Waiting until all of the candidate's pods are ready for {weight} %."
+            return _stay(progress, Reason.AWAITING_PODS, message)
         moved = replace(progress, weight=weight)
         message = f"The candidate gets {weight} % of the requests."
         return _move(progress, moved, "SetWeight", Reason.WEIGHT_SET, message)
     if seen.confirmed_weight == weight:
-        following = Progress(State.STEPPING, progress.index + 1, seen.now, weight)
+        following = replace(progress, index=progress.index + 1, since=seen.now)
         return Transition(following, None, Reason.WEIGHT_SET, f"The pods act on {weight} %.")
     message = f"Waiting until every stable pod acts on {weight} %."
     return _stay(progress, Reason.AWAITING_CONFIRMATION, message)
@@ -154,8 +170,6 @@ def _set_weight(progress: Progress, seen: Situation, weight: int) -> Transition:
 def _analyse(
     progress: Progress, seen: Situation, timeout: str | None, waited: timedelta
 ) -> Transition:
-    if seen.summary.invalid:
-        return _stay(progress, Reason.INVALID_COMPARISON, f"Held: {seen.summary.invalid}")
     if seen.summary.verdict is Verdict.PASS:
         return _next(progress, seen, Reason.ANALYSIS_PASSED, "Every metric passed.")
     waiting = ", ".join(seen.summary.waiting_for)
@@ -179,8 +193,13 @@ def _wait_for_pods(progress: Progress, seen: Situation) -> Transition:
     if seen.now - since >= seen.progress_deadline:
         message = f"The candidate's pods were not ready within {seen.progress_deadline}."
         return _roll_back(progress, seen, Reason.CANDIDATE_NOT_READY, message)
+    losses = progress.losses + lost
+    if losses >= MOST_LOSSES:
+        message = f"The candidate has lost all its pods {losses} times."
+        return _roll_back(progress, seen, Reason.CANDIDATE_NOT_READY, message)
     # The step begins anew once the pods are back, so that its weight is confirmed again.
-    waiting = Progress(State.STARTING, _weight_step(progress, seen.steps), since, 0)
+    index = _weight_step(progress, seen.steps)
+    waiting = Progress(State.STARTING, index, since, 0, losses)
     message = "Waiting until the candidate's pods are ready."
     if lost:
         message = "The candidate has no ready pod any more: back to weight 0."
@@ -197,6 +216,11 @@ def _weight_step(progress: Progress, steps: tuple[Step, ...]) -> int:
 def _next(progress: Progress, seen: Situation, reason: Reason, message: str) -> Transition:
     following = Progress(State.STEPPING, progress.index + 1, seen.now, progress.weight)
     return _move(progress, following, "Advance", reason, message)
+
+
+def _promote(progress: Progress, seen: Situation, reason: Reason, message: str) -> Transition:
+    promoted = Progress(State.PROMOTED, progress.index, seen.now, 100)
+    return _move(progress, promoted, "Promote", reason, message)
 
 
 def _roll_back(progress: Progress, seen: Situation, reason: Reason, message: str) -> Transition:

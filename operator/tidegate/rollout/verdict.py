@@ -30,8 +30,6 @@ class Summary:
     """Whether the failure calls for a rollback; otherwise it holds."""
     waiting_for: tuple[str, ...] = ()
     """The metrics without a verdict yet."""
-    invalid: str = ""
-    """Why the arms can't be compared, if they can't."""
 
 
 def summarize(metrics: Sequence[Metric], results: Sequence[MetricStatus]) -> Summary:

@@ -138,6 +138,50 @@ def test_diverging_predictions_fail_without_ending_the_analysis() -> None:
     assert result(later, "errors").samples > result(seen, "errors").samples
 
 
+def test_a_shift_that_labels_overrule_does_not_end_the_analysis() -> None:
+    """A breach that rolls nothing back must not stop the other metrics from being watched."""
+    metrics = tuple(m.model_copy(update={"on_breach": "Rollback"}) for m in ANALYSIS.metrics or ())
+    strict = ANALYSIS.model_copy(update={"metrics": metrics})
+    calm = simulate(World(), 30, seed=12)
+    seen = weigh(strict, start(strict, 0), ARMS, calm)
+    shifted = simulate(World(positive=(0.9, 0.4)), 20, seed=13, first=31)
+    seen = weigh(strict, seen.cursor, ARMS, shifted)
+    assert verdicts(seen)["accuracy"] == "Pass"
+    failing = simulate(World(errors=(0.5, 0.004)), 20, seed=14, first=51)
+    assert verdicts(weigh(strict, seen.cursor, ARMS, failing))["errors"] == "Fail"
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        Metric(
+            name="errors", source="ErrorRate", max_relative_increase="0.5", on_breach="Rollback"
+        ),
+        Metric(name="errors", source="PredictionShift", max_distance="0.3", on_breach="Hold"),
+        Metric(
+            name="errors", source="ErrorRate", max_absolute_increase="0.2", on_breach="Rollback"
+        ),
+    ],
+)
+def test_a_metric_that_was_edited_begins_anew(edited: Metric) -> None:
+    worse = simulate(World(errors=(0.02, 0.004)), 5, seed=15)
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, worse)
+    others = tuple(m for m in ANALYSIS.metrics or () if m.name != "errors")
+    changed = ANALYSIS.model_copy(update={"metrics": (edited, *others)})
+    more = simulate(World(), 3, seed=16, first=6)
+    later = weigh(changed, seen.cursor, ARMS, more)
+    assert result(later, "errors").samples < result(seen, "errors").samples
+    assert result(later, "accuracy").samples > result(seen, "accuracy").samples
+
+
+def test_what_a_breach_leads_to_may_change_without_forgetting_the_evidence() -> None:
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(World(), 5, seed=17))
+    metrics = tuple(m.model_copy(update={"on_breach": "Hold"}) for m in ANALYSIS.metrics or ())
+    changed = ANALYSIS.model_copy(update={"metrics": metrics})
+    later = weigh(changed, seen.cursor, ARMS, Evidence({}, {}, 5, 5))
+    assert result(later, "errors").samples == result(seen, "errors").samples
+
+
 def test_silence_proves_nothing() -> None:
     empty = Evidence({}, {}, 500, 500)
     seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, empty)

@@ -35,6 +35,7 @@ def situation(**changes: object) -> Situation:
             steps=STEPS,
             ready=True,
             alive=True,
+            stable_gone=False,
             confirmed_weight=0,
             summary=WAIT,
             on_inconclusive="Hold",
@@ -112,17 +113,46 @@ def test_a_breach_to_hold_on_stops_every_step_and_keeps_the_weight() -> None:
         assert "errors" in moved.message
 
 
-def test_an_invalid_comparison_holds_an_analysis() -> None:
-    skewed = replace(PASS, invalid="the arms get different inputs")
-    moved = advance(stepping(2, 10, for_minutes=120), situation(summary=skewed))
-    assert (moved.progress.index, moved.reason) == (2, Reason.INVALID_COMPARISON)
-
-
 def test_promotes_after_the_last_step() -> None:
     moved = advance(stepping(5, 50), situation())
     assert (moved.progress.state, moved.progress.weight) == (State.PROMOTED, 100)
     assert moved.decision is not None
     assert moved.decision.action == "Promote"
+
+
+def test_promotes_only_when_every_pod_is_ready_and_nothing_holds() -> None:
+    for waits in ({"ready": False}, {"summary": HOLD}):
+        assert advance(stepping(5, 50), situation(**waits)).progress == stepping(5, 50)
+
+
+def test_raises_the_weight_only_when_every_pod_is_ready() -> None:
+    moved = advance(stepping(3, 10), situation(ready=False))
+    assert (moved.progress, moved.reason) == (stepping(3, 10), Reason.AWAITING_PODS)
+
+
+def test_is_promoted_when_there_is_no_stable_revision_left_to_protect() -> None:
+    for progress in (begin(NOW), stepping(0, 10), stepping(2, 10)):
+        moved = advance(progress, situation(stable_gone=True))
+        assert (moved.progress.state, moved.reason) == (State.PROMOTED, Reason.STABLE_GONE)
+    bad = advance(stepping(2, 10), situation(stable_gone=True, summary=ROLL_BACK))
+    assert bad.progress.state is State.ROLLED_BACK
+
+
+def test_a_candidate_that_keeps_losing_its_pods_is_rejected() -> None:
+    progress = stepping(2, 10)
+    for _ in range(3):
+        lost = advance(progress, situation(ready=False, alive=False)).progress
+        if lost.state is State.ROLLED_BACK:
+            return
+        progress = advance(lost, situation()).progress
+        progress = advance(progress, situation()).progress
+        progress = advance(progress, situation(confirmed_weight=10)).progress
+    raise AssertionError("it is still tried")
+
+
+def test_losses_are_forgotten_once_an_analysis_is_passed() -> None:
+    worn = replace(stepping(2, 10), losses=2)
+    assert advance(worn, situation(summary=PASS)).progress.losses == 0
 
 
 def test_without_steps_a_ready_candidate_is_promoted_at_once() -> None:
@@ -165,6 +195,7 @@ situations = st.builds(
     situation,
     ready=st.booleans(),
     alive=st.booleans(),
+    stable_gone=st.booleans(),
     confirmed_weight=st.sampled_from([None, 0, 10, 50]),
     summary=st.sampled_from([PASS, WAIT, HOLD, ROLL_BACK]),
     on_inconclusive=st.sampled_from(["Hold", "Rollback", "Advance"]),
@@ -207,7 +238,14 @@ def test_no_look_skips_a_step(progress: Progress, seen: Situation) -> None:
 def test_nothing_advances_without_proof_while_everything_is_inconclusive(
     progress: Progress, seen: Situation
 ) -> None:
-    waiting = replace(seen, summary=WAIT, on_inconclusive="Hold", ready=True, alive=True)
+    waiting = replace(
+        seen,
+        summary=WAIT,
+        on_inconclusive="Hold",
+        ready=True,
+        alive=True,
+        stable_gone=False,
+    )
     moved = advance(progress, waiting)
     on_analysis = progress.index < len(STEPS) and STEPS[progress.index].analysis is not None
     if progress.state is State.STEPPING and on_analysis:
