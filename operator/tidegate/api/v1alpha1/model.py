@@ -183,6 +183,16 @@ class Metric(ApiModel):
             "a tolerance must be larger than 0: no number of samples proves that nothing changed",
         ),
         Rule(
+            "!has(self.maxDistance) || double(self.maxDistance) < 0.83",
+            "maxDistance must be smaller than 0.83: no two distributions are further apart",
+        ),
+        Rule(
+            "(!has(self.maxAbsoluteIncrease) || double(self.maxAbsoluteIncrease) < 1.0) && "
+            "(!has(self.maxAbsoluteDrop) || double(self.maxAbsoluteDrop) < 1.0)",
+            "maxAbsoluteIncrease and maxAbsoluteDrop must be smaller than 1: they are shares of "
+            "all requests, not percentages",
+        ),
+        Rule(
             "!has(self.quantile) || "
             "(double(self.quantile) >= 0.5 && double(self.quantile) <= 0.999)",
             "quantile must be between 0.5 and 0.999",
@@ -205,7 +215,7 @@ class Metric(ApiModel):
     max_relative_increase: Decimal | None = None
     """`"0.2"` allows 20 % more than stable has."""
     max_distance: Decimal | None = None
-    """PredictionShift: the largest Jensen-Shannon distance (0 to 1) to stable's predictions."""
+    """PredictionShift: the largest Jensen-Shannon distance (0 to 0.83, base e) to stable's."""
     max_absolute_drop: Decimal | None = None
     """LabelledAccuracy: `"0.02"` allows two percentage points less than stable has."""
     on_breach: Literal["Rollback", "Hold"]
@@ -314,6 +324,8 @@ class RejectedStatus(ApiModel):
     reason: str
     decision: str = ""
     at: str = ""
+    generation: int = 0
+    """The spec's generation; a candidate that did not start is tried again under another one."""
 
 
 class StepStatus(ApiModel):
@@ -323,6 +335,8 @@ class StepStatus(ApiModel):
     started_at: str = ""
     text: str = ""
     """The step in words, for the printed table."""
+    samples: int = 0
+    """Samples of the candidate that had been compared when the step began."""
 
 
 class MetricStatus(ApiModel):
@@ -350,6 +364,8 @@ class RolloutStatus(ApiModel):
     started_at: str = ""
     step: StepStatus = StepStatus()
     weight: int = 0
+    losses: int = 0
+    """How often the candidate has lost all its pods since the newest analysis or pause."""
     verdict: str = ""
     reason: str = ""
     message: str = ""

@@ -1,6 +1,5 @@
 """The objects that a plan asks for: complete manifests, made from values alone."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -63,7 +62,8 @@ def _controller_revision(model: Model, revision: Revision) -> Manifest:
     manifest = _object(
         model, "apps/v1", "ControllerRevision", revision.name, _labels(model, revision)
     )
-    return {**manifest, "data": revision.to_data(), "revision": revision.number}
+    manifest["metadata"]["annotations"] = {names.ANNOTATION_REVISION: revision.to_json()}
+    return {**manifest, "data": revision.fixed(), "revision": revision.number}
 
 
 def _routing_config(model: Model, sealed: Sealed) -> Manifest:
@@ -99,8 +99,7 @@ def _disruption_budget(model: Model) -> Manifest:
 def _deployment(model: Model, revision: Revision, pull_policy: str) -> Manifest:
     labels = _labels(model, revision)
     manifest = _object(model, "apps/v1", "Deployment", revision.name, labels)
-    data = json.dumps({**revision.to_data(), "number": revision.number}, sort_keys=True)
-    manifest["metadata"]["annotations"] = {names.ANNOTATION_REVISION: data}
+    manifest["metadata"]["annotations"] = {names.ANNOTATION_REVISION: revision.to_json()}
     return {
         **manifest,
         "spec": {

@@ -1,6 +1,5 @@
 """Read everything about a Model once, before anything is decided."""
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from tidegate.controllers.model.state import (
     Revision,
     public_name,
     routing_name,
+    serving,
 )
 from tidegate.controllers.model.wanted import Images, resolve
 from tidegate.errors import TerminalError
@@ -38,16 +38,18 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
     """The Model with its objects, its pods and what they have reported."""
     namespace, uid = model.metadata.namespace, model.metadata.uid
     deployments = cluster.owned(uid, DEPLOYMENTS)
-    revisions = _revisions(cluster.owned(uid, CONTROLLER_REVISIONS), deployments)
+    revisions = _revisions(*deployments, *cluster.owned(uid, CONTROLLER_REVISIONS))
     service = cluster.get(SERVICES, namespace, public_name(model.metadata.name))
     selected = _selected_revision(service) if service else None
+    config = cluster.get(CONFIG_MAPS, namespace, routing_name(model.metadata.name))
+    routing = _routing(config, cluster) if config else None
+    stable = serving(model, routing, selected)
     images = Images(cluster.settings.runtime_image, cluster.settings.sidecar_image)
-    wanted = resolve(model, cluster.training_jobs(namespace), revisions, selected, images)
+    wanted = resolve(model, cluster.training_jobs(namespace), revisions, stable, images)
     if wanted.revision is not None:
-        revisions.setdefault(wanted.revision.name, wanted.revision)
+        revisions[wanted.revision.name] = wanted.revision
     label = names.child_name(model.metadata.name)
     slices = cluster.store.labelled(ENDPOINT_SLICES, namespace, names.LABEL_MODEL, label)
-    config = cluster.get(CONFIG_MAPS, namespace, routing_name(model.metadata.name))
     gathered = cluster.collector.gathered(key)
     policy = _policy(model, cluster)
     pods = tuple(_pods(slices))
@@ -58,8 +60,8 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         deployed={d["metadata"]["name"]: int(d["spec"].get("replicas", 1)) for d in deployments},
         failures=await _failures(model, cluster, deployments, pods, now),
         pods=pods,
-        selected=selected,
-        routing=_routing(config, cluster) if config else None,
+        serving=stable,
+        routing=routing,
         confirmed=gathered.confirmed,
         windows=gathered.windows,
         labels=gathered.labels,
@@ -71,17 +73,13 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
     )
 
 
-def _revisions(objects: Iterable[Manifest], deployments: Iterable[Manifest]) -> dict[str, Revision]:
-    """The revisions by name; one whose ControllerRevision is gone is read from its Deployment."""
+def _revisions(*objects: Manifest) -> dict[str, Revision]:
+    """The revisions by name: each of a revision's objects says all about it."""
     found = {}
-    for deployment in deployments:
-        name, annotations = deployment["metadata"]["name"], deployment["metadata"]["annotations"]
-        if names.ANNOTATION_REVISION in annotations:
-            data = json.loads(annotations[names.ANNOTATION_REVISION])
-            found[name] = Revision.from_data(name, int(data["number"]), data)
     for obj in objects:
-        name = obj["metadata"]["name"]
-        found[name] = Revision.from_data(name, int(obj.get("revision", 0)), obj["data"])
+        name, annotations = obj["metadata"]["name"], obj["metadata"].get("annotations", {})
+        if names.ANNOTATION_REVISION in annotations:
+            found[name] = Revision.from_json(name, annotations[names.ANNOTATION_REVISION])
     return found
 
 

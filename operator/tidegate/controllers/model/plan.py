@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tidegate.api.meta import duration, parse_timestamp, timestamp
-from tidegate.api.names import Reason
+from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model import AnalysisStep as Analyse
 from tidegate.api.v1alpha1.model import (
     DecisionStatus,
@@ -87,7 +87,9 @@ def plan(seen: Observed, now: datetime) -> Plan:
         previous = PreviousStatus(revision=stable.name, warm_until=timestamp(warm_until))
         stable, candidate = candidate, None
     elif rolled_back and candidate is not None:
-        rejected = _with_rejected(rejected, candidate, decisions[-1], now)
+        rejected = _with_rejected(
+            rejected, candidate, decisions[-1], seen.model.metadata.generation, now
+        )
         candidate = None
     live = _named(seen, stable, candidate, previous)
     routing = _routing(seen, stable, candidate, rollout.weight if rollout else 0, live, now)
@@ -123,10 +125,9 @@ def confirmed(seen: Observed, revision: str) -> bool:
 
 
 def _stable(seen: Observed) -> Revision | None:
-    """The revision that serves: what the Service selects, not what was once written down."""
-    wanted, status = seen.wanted.revision, seen.model.status
-    noted = status.stable.revision if status.stable else None
-    current = seen.revisions.get(seen.selected or "") or seen.revisions.get(noted or "")
+    """The revision that serves; the signed routing document knows best, see `serving`."""
+    wanted = seen.wanted.revision
+    current = seen.revisions.get(seen.serving or "")
     if current is None:
         return wanted
     if wanted is not None and never_served(seen.model) and not seen.ready(current.name):
@@ -138,9 +139,17 @@ def _candidate(seen: Observed, stable: Revision | None) -> Revision | None:
     wanted = seen.wanted.revision
     if wanted is None or stable is None or wanted.name == stable.name or seen.model.spec.suspend:
         return None
-    if any(r.revision == wanted.name for r in seen.model.status.rejected):
+    if any(_bars(r, wanted, seen) for r in seen.model.status.rejected):
         return None
     return wanted
+
+
+def _bars(rejected: RejectedStatus, wanted: Revision, seen: Observed) -> bool:
+    """Whether a rejection still holds: pods that did not start may do so after an edit."""
+    if rejected.revision != wanted.name:
+        return False
+    same_spec = rejected.generation == seen.model.metadata.generation
+    return same_spec or rejected.reason != Reason.CANDIDATE_NOT_READY
 
 
 def _rollout(
@@ -157,18 +166,17 @@ def _rollout(
             started_at=timestamp(now),
             step=StepStatus(started_at=timestamp(now)),
         )
-    progress = Progress(
-        State(old.state), old.step.index, parse_timestamp(old.step.started_at), old.weight
-    )
+    progress = _progress(old, steps_of(seen), now)
     weight = _confirmed_weight(seen, stable, candidate)
     cursor, results, through = _weigh(seen, old, stable, candidate, weight, now)
-    summary = _summary(seen, results, progress, candidate)
+    summary = _summary(seen, results, progress, old.step.samples)
     spec = seen.model.spec.delivery
     situation = Situation(
         now=now,
         steps=steps_of(seen),
         ready=seen.ready(candidate.name) >= seen.model.spec.serving.scaling.min_replicas,
         alive=seen.ready(candidate.name) > 0,
+        stable_gone=_stable_gone(seen, stable, now),
         confirmed_weight=weight,
         summary=summary,
         on_inconclusive=spec.analysis.on_inconclusive,
@@ -178,6 +186,23 @@ def _rollout(
     return _written(old, moved, situation.steps, summary, cursor, results, through), moved
 
 
+def _progress(old: RolloutStatus, steps: tuple[Step, ...], now: datetime) -> Progress:
+    """Where the rollout stood; at the first step again if somebody has changed the steps."""
+    since = parse_timestamp(old.step.started_at)
+    if old.step.text not in ("", step_in_words(steps, old.step.index)):
+        return Progress(State(old.state), 0, now, old.weight, old.losses)
+    return Progress(State(old.state), old.step.index, since, old.weight, old.losses)
+
+
+def _stable_gone(seen: Observed, stable: Revision, now: datetime) -> bool:
+    """Whether the stable revision has been without a ready pod for the progress deadline."""
+    available = seen.model.status.condition(ConditionType.AVAILABLE)
+    if seen.ready(stable.name) or available is None or available.status != "False":
+        return False
+    since = parse_timestamp(available.last_transition_time)
+    return now - since >= duration(seen.model.spec.delivery.progress_deadline)
+
+
 _RUNNING = (State.STARTING.value, State.STEPPING.value)
 
 
@@ -185,7 +210,7 @@ def _ended(seen: Observed, old: RolloutStatus | None) -> RolloutStatus | None:
     """The last rollout, for the record; what still ran has been stopped."""
     if old is None or old.state not in _RUNNING:
         return old
-    if old.revision == seen.selected:
+    if old.revision == seen.serving:
         # The last operator promoted it and died before it could say so.
         return old.model_copy(update={"state": State.PROMOTED, "weight": 100, "cursor": ""})
     if not seen.model.spec.suspend:
@@ -223,7 +248,7 @@ def _weigh(
 
 
 def _summary(
-    seen: Observed, results: tuple[MetricStatus, ...], progress: Progress, candidate: Revision
+    seen: Observed, results: tuple[MetricStatus, ...], progress: Progress, samples_before: int
 ) -> Summary:
     """The verdict; a Pass counts for a step only once the step has brought samples of its own."""
     spec = seen.model.spec.delivery.analysis
@@ -236,9 +261,7 @@ def _summary(
     steps = steps_of(seen)
     if progress.index >= len(steps) or steps[progress.index].analysis is None:
         return summary
-    fresh = analysis.samples_since(
-        seen.windows, candidate.name, slot_of(progress.since.timestamp())
-    )
+    fresh = _samples(results) - min(samples_before, _samples(results))
     if summary.verdict is Verdict.PASS and fresh < spec.min_samples:
         return replace(
             summary,
@@ -246,6 +269,11 @@ def _summary(
             waiting_for=(f"{fresh} of {spec.min_samples} samples in this step",),
         )
     return summary
+
+
+def _samples(results: tuple[MetricStatus, ...]) -> int:
+    """How many samples of the candidate have been compared, by the metric that has most."""
+    return max((r.samples for r in results), default=0)
 
 
 def _explained(moved: Transition, seen: Observed, candidate: Revision) -> Transition:
@@ -268,6 +296,7 @@ def _written(
     through: str,
 ) -> RolloutStatus:
     progress = moved.progress
+    same_step = timestamp(progress.since) == old.step.started_at
     return RolloutStatus(
         revision=old.revision,
         state=progress.state,
@@ -276,8 +305,10 @@ def _written(
             index=progress.index,
             started_at=timestamp(progress.since),
             text=step_in_words(steps, progress.index),
+            samples=old.step.samples if same_step else _samples(results),
         ),
         weight=progress.weight,
+        losses=progress.losses,
         verdict=summary.verdict,
         reason=moved.reason,
         message=moved.message,
@@ -303,7 +334,7 @@ def _stopped(seen: Observed, candidate: Revision | None) -> Iterator[tuple[str, 
         return
     if candidate is not None and candidate.name == old.revision:
         return
-    if old.revision == seen.selected:
+    if old.revision == seen.serving:
         message = "All steps were done: the candidate has become the stable revision."
         done = Decision("Promote", Reason.STEPS_COMPLETED, message, old.weight, 100)
         yield old.revision, done
@@ -352,10 +383,15 @@ def _with_rejected(
     rejected: tuple[RejectedStatus, ...],
     candidate: Revision,
     decision: DecisionStatus,
+    generation: int,
     now: datetime,
 ) -> tuple[RejectedStatus, ...]:
     entry = RejectedStatus(
-        revision=candidate.name, reason=decision.reason, decision=decision.id, at=timestamp(now)
+        revision=candidate.name,
+        reason=decision.reason,
+        decision=decision.id,
+        at=timestamp(now),
+        generation=generation,
     )
     return (*(r for r in rejected if r.revision != candidate.name), entry)[-REJECTED_KEPT:]
 
@@ -403,8 +439,6 @@ def _routing(
     split = None
     if candidate is not None and weight > 0 and seen.ready(candidate.name):
         split = Candidate(candidate.name, address(candidate.name, namespace), weight)
-    profile = seen.profiles.get(stable.name)
-    edges = profile.predictions.bin_edges if profile is not None else None
     wanted = Routing(
         model=seen.model.metadata.name,
         generation=seen.routing.generation if seen.routing else 0,
@@ -416,7 +450,7 @@ def _routing(
             for p in sorted(seen.pods, key=lambda p: p.uid)
             if p.revision in names
         ),
-        prediction_edges=edges or (),
+        prediction_edges=_edges(seen, stable),
         feedback_horizon_seconds=int(duration(feedback.horizon).total_seconds()),
         feedback_enabled=feedback.enabled,
     )
@@ -424,6 +458,15 @@ def _routing(
         return wanted
     # Seconds since 1970 keep the generation rising even when ConfigMap and status are both lost.
     return replace(wanted, generation=max(wanted.generation + 1, int(now.timestamp())))
+
+
+def _edges(seen: Observed, stable: Revision) -> tuple[float, ...]:
+    """The bins of numeric predictions; the known ones while stable's profile is not read yet."""
+    profile = seen.profiles.get(stable.name)
+    if profile is not None:
+        return profile.predictions.bin_edges or ()
+    known = seen.routing is not None and seen.routing.stable == stable.name
+    return seen.routing.prediction_edges if seen.routing is not None and known else ()
 
 
 def address(revision: str, namespace: str) -> str:

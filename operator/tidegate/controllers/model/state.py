@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from tidegate.api.meta import LocalRef, parse_timestamp
+from tidegate.api.meta import parse_timestamp
 from tidegate.api.names import Reason, child_name, short_hash
 from tidegate.api.v1alpha1.model import DriftStatus, Model
 from tidegate.evidence.profile import Profile
@@ -15,7 +14,7 @@ from tidegate.traffic.routing import Routing
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One version of a Model; it never changes, and a ControllerRevision keeps it."""
+    """One version of a Model. What it answers never changes; where it lies may be corrected."""
 
     name: str
     uri: str
@@ -28,19 +27,28 @@ class Revision:
     trained_at: str = ""
     """When its TrainingJob ended; empty if there was none."""
 
-    def to_data(self) -> dict[str, Any]:
+    def fixed(self) -> dict[str, str]:
+        """What never changes: the data of the ControllerRevision."""
         return {
-            "uri": self.uri,
             "digest": self.digest,
             "format": self.format,
             "runtimeImage": self.runtime_image,
             "sidecarImage": self.sidecar_image,
+        }
+
+    def to_json(self) -> str:
+        """All of it, as the annotation of the objects of the revision holds it."""
+        where = {
+            "uri": self.uri,
+            "number": self.number,
             "trainingJob": self.training_job or "",
             "trainedAt": self.trained_at,
         }
+        return json.dumps({**self.fixed(), **where}, sort_keys=True)
 
     @classmethod
-    def from_data(cls, name: str, number: int, data: Mapping[str, Any]) -> "Revision":
+    def from_json(cls, name: str, text: str) -> "Revision":
+        data = json.loads(text)
         return cls(
             name=name,
             uri=str(data["uri"]),
@@ -48,9 +56,9 @@ class Revision:
             format=str(data["format"]),
             runtime_image=str(data["runtimeImage"]),
             sidecar_image=str(data["sidecarImage"]),
-            training_job=str(data.get("trainingJob", "")) or None,
-            number=number,
-            trained_at=str(data.get("trainedAt", "")),
+            training_job=str(data["trainingJob"]) or None,
+            number=int(data["number"]),
+            trained_at=str(data["trainedAt"]),
         )
 
 
@@ -107,8 +115,8 @@ class Observed:
     """Why a revision's pods don't start, in words, where it is known."""
     pods: tuple[Pod, ...] = ()
     """The ready pods."""
-    selected: str | None = None
-    """The revision that the Model's Service selects: the stable one."""
+    serving: str | None = None
+    """The stable revision: see `serving`."""
     routing: Routing | None = None
     """The routing document as it stands in the ConfigMap."""
     confirmed: Mapping[str, int] = field(default_factory=dict)
@@ -126,9 +134,16 @@ class Observed:
         return sum(p.revision == revision for p in self.pods)
 
 
-def credentials(model: Model) -> LocalRef | None:
-    """The Secret with which the pods fetch."""
-    return model.spec.artifact.credentials_ref
+def serving(model: Model, routing: Routing | None, selected: str | None) -> str | None:
+    """The name of the stable revision.
+
+    The routing document says it, which only the operator can sign. Without one the status does,
+    and only a Model that has lost both is told by what its Service selects.
+    """
+    if routing is not None:
+        return routing.stable
+    stable = model.status.stable
+    return stable.revision if stable is not None else selected
 
 
 def never_served(model: Model) -> bool:

@@ -1,7 +1,7 @@
 """Which revision a Model's spec asks for. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import Model
@@ -21,15 +21,15 @@ def resolve(
     model: Model,
     jobs: Iterable[TrainingJob],
     known: Mapping[str, Revision],
-    selected: str | None,
+    stable: str | None,
     images: Images,
 ) -> Wanted:
-    """The wanted revision; `selected` names the one that serves."""
+    """The wanted revision; `stable` names the one that serves."""
     artifact = model.spec.artifact
     if artifact.uri is not None and artifact.digest is not None:
         revision = _made(model, known, images, artifact.uri, artifact.digest, artifact.format)
         return Wanted(revision, Reason.RESOLVED, f"The spec pins {artifact.digest}.")
-    serving = known.get(selected or "")
+    serving = known.get(stable or "")
     job = newest_succeeded(jobs, model.metadata.name)
     if job is None or _older(job, serving):
         return _kept(serving)
@@ -89,16 +89,20 @@ def _made(
     format_: Format,
     job: TrainingJob | None = None,
 ) -> Revision:
-    """The known revision of that name, or a new one with today's images."""
+    """The known revision of that name where it lies by now, or a new one with today's images."""
     name = revision_name(model.metadata.name, digest, format_)
-    return known.get(name) or Revision(
+    trained_by = job.metadata.name if job else None
+    trained_at = (job.status.completion_time or "") if job else ""
+    if name in known:
+        return replace(known[name], uri=uri, training_job=trained_by, trained_at=trained_at)
+    return Revision(
         name=name,
         uri=uri,
         digest=digest,
         format=format_,
         runtime_image=images.runtime,
         sidecar_image=images.sidecar,
-        training_job=job.metadata.name if job else None,
-        trained_at=(job.status.completion_time or "") if job else "",
+        training_job=trained_by,
+        trained_at=trained_at,
         number=1 + max((r.number for r in known.values()), default=0),
     )

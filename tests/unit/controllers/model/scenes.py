@@ -96,7 +96,7 @@ class Story:
             seen,
             revisions={**seen.revisions, **{r.name: r for r in step.live}},
             deployed={r.name: 1 for r in step.live},
-            selected=step.stable.name if step.stable else None,
+            serving=step.stable.name if step.stable else None,
             routing=step.routing,
         )
         return step

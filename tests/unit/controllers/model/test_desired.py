@@ -113,8 +113,9 @@ def test_a_rollout_does_not_touch_the_stable_pods() -> None:
 def test_a_revision_can_be_read_back_from_each_of_its_two_objects() -> None:
     made = objects(*serving())
     revision, deployment = (made[k, OLD.name] for k in ("ControllerRevision", "Deployment"))
-    assert _revisions([revision], []) == _revisions([], [deployment])
-    assert _revisions([revision], [])[OLD.name].digest == OLD.digest
+    assert _revisions(revision) == _revisions(deployment)
+    assert _revisions(revision) == {OLD.name: OLD}
+    assert _revisions({"metadata": {"name": "somebody-elses"}}) == {}
 
 
 def test_only_ready_pods_behind_a_revisions_service_count() -> None:

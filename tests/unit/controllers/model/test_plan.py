@@ -1,5 +1,6 @@
 """What a Model's reconcile decides, told as stories."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -227,14 +228,81 @@ def test_an_operator_that_died_after_promoting_still_keeps_the_old_revision_warm
     assert step.previous.revision == OLD.name
 
 
-def test_the_service_decides_who_is_stable_and_status_only_when_it_is_gone() -> None:
+def test_steps_that_are_edited_in_mid_rollout_begin_from_the_first() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=2)
+    fewer = {"strategy": {"canary": {"steps": [{"setWeight": 5}]}}}
+    spec = story.model.spec
+    delivery = spec.delivery.model_copy(
+        update={"strategy": model(delivery=fewer).spec.delivery.strategy}
+    )
+    story.model = story.model.model_copy(
+        update={"spec": spec.model_copy(update={"delivery": delivery})}
+    )
+    step = story.look()
+    assert story.actions[-1] == "SetWeight"
+    assert step.rollout is not None
+    assert (step.rollout.step.index, step.rollout.weight) == (0, 5)
+
+
+def test_a_step_may_gather_its_samples_over_any_time() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    for _ in range(2000):
+        story.traffic(errors={}, requests=40)
+        story.windows = dict(list(story.windows.items())[-20:])  # the pods keep little
+        story.look(seconds=10)
+        if story.actions[-1] == "Promote":
+            break
+    assert story.actions[-1] == "Promote"
+
+
+def test_a_dead_stable_revision_does_not_block_its_own_replacement() -> None:
+    story = Story()
+    story.until_promoted_first()
+    story.ready = set()
+    story.wanted = NEW
+    story.look()
+    story.ready = {NEW.name}
+    story.look()
+    story.look(seconds=601)
+    step = story.look()
+    assert step.stable == NEW
+    assert story.model.status.decisions[-1].reason == "StableGone"
+
+
+def test_a_candidate_that_did_not_start_is_tried_again_when_the_spec_is_edited() -> None:
     story = Story()
     story.until_promoted_first()
     story.wanted = NEW
-    story.seen = type(story.seen)(
-        story.seen.model, story.seen.wanted, revisions={OLD.name: OLD}, selected=None
-    )
-    assert story.look().stable == OLD
+    story.look()
+    story.look(seconds=601)
+    assert story.look().candidate is None
+    metadata = story.model.metadata.model_copy(update={"generation": 4})
+    story.model = story.model.model_copy(update={"metadata": metadata})
+    assert story.look().candidate == NEW
+
+
+def test_a_candidate_that_was_worse_is_not_tried_again_by_an_edit() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    until(story, "RollBack", error=0.3)
+    metadata = story.model.metadata.model_copy(update={"generation": 4})
+    story.model = story.model.model_copy(update={"metadata": metadata})
+    assert story.look().candidate is None
+
+
+def test_a_restarted_operator_keeps_the_bins_of_the_predictions() -> None:
+    story = Story()
+    story.until_promoted_first()
+    assert story.seen.routing is not None
+    known = replace(story.seen.routing, prediction_edges=(0.2, 0.8))
+    story.seen = replace(story.seen, routing=known)
+    assert story.look().routing == known
 
 
 def test_the_generation_rises_when_and_only_when_the_document_changes() -> None:

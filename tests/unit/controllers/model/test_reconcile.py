@@ -1,6 +1,7 @@
 """A Model's reconcile against an API server in memory, also when the operator dies at a write."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,21 @@ async def test_a_lost_revision_object_does_not_let_a_candidate_through() -> None
     assert routing is not None
     assert routing.stable == OLD
     assert OLD in world.names(CONTROLLER_REVISIONS)
+
+
+async def test_an_edited_selector_promotes_nobody() -> None:
+    world = World(error=0.3)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    await world.run(3)
+    edited = deepcopy(world.kube.objects[SERVICES, "growth", "churn"])
+    edited["spec"]["selector"][names.LABEL_REVISION] = NEW
+    world.kube._store(edited)
+    await world.run(1)
+    service = world.kube.objects[SERVICES, "growth", "churn"]
+    assert service["spec"]["selector"][names.LABEL_REVISION] == OLD
+    assert world.model().status.decisions[-1].action != "Promote"
 
 
 @pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES, CONFIG_MAPS])

@@ -86,3 +86,17 @@ def test_joblib_needs_the_models_consent() -> None:
 def test_equal_artifacts_have_equal_names_wherever_they_lie() -> None:
     moved = job("v9", OLD_DIGEST, "2026-11-09T00:00:00Z")
     assert served(moved).name == served(V1).name
+
+
+def test_a_wrong_uri_can_be_corrected() -> None:
+    def pinned(uri: str) -> Revision:
+        artifact = {"uri": uri, "digest": OLD_DIGEST}
+        found = resolve(model(artifact=artifact), [], known, None, IMAGES).revision
+        assert found is not None
+        return found
+
+    known: dict[str, Revision] = {}
+    wrong = pinned("s3://lake/typo/")
+    known[wrong.name] = wrong
+    right = pinned("s3://lake/right/")
+    assert (right.name, right.uri, right.number) == (wrong.name, "s3://lake/right/", wrong.number)
