@@ -39,6 +39,7 @@ WINDOWS_WEIGHED = 12  # older windows no longer matter to an alarm, and cost tim
 TOP_FEATURES = 5
 BROKEN_SHARE = 0.05  # more missing or invalid values than this, over the reference, is a fault
 MIN_LABELLED = 100
+LARGEST_DISTANCE = 0.83  # two distributions without anything in common are 0.8326 apart
 Z95 = 1.96
 
 T = TypeVar("T", Counts, Labels)
@@ -86,6 +87,9 @@ def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
     slots = _slots_of(current, window_slots(spec), newest)
 
     def one(signal: Signal) -> SignalStatus:
+        nonsense = _out_of_bounds(signal)
+        if nonsense:
+            return _unknown(signal, 0, nonsense)
         match signal.type:
             case "DataDrift":
                 return _data_drift(signal, spec, current.profile, counts, slots, threshold)
@@ -110,7 +114,25 @@ def broken(spec: DriftPolicySpec, current: Current) -> str:
 
 def _windows_per_false_alarm(spec: DriftPolicySpec) -> float:
     budget = duration(spec.false_alarms.in_) / spec.false_alarms.per_model
-    return max(2.0, budget / duration(spec.window.size))
+    return max(2.0, budget.total_seconds() / (window_slots(spec) * SLOT_SECONDS))
+
+
+def _out_of_bounds(signal: Signal) -> str:
+    """Which bound makes no sense: objects stored under an older schema may have one."""
+    largest = LARGEST_DISTANCE if signal.type == "PredictionDrift" else math.inf
+    bounds = {
+        "warn": (signal.warn, largest),
+        "breach": (signal.breach, largest),
+        "share": (signal.share, 1.0),
+        "min": (signal.min, 1.0),
+    }
+    for name, (value, most) in bounds.items():
+        if value is not None and not 0 < float(value) <= most:
+            return f"{name} must be larger than 0 and at most {most:g}, and is {value}."
+    drop = signal.max_relative_drop
+    if drop is not None and not 0 <= float(drop) < 1:
+        return f"maxRelativeDrop must be at least 0 and smaller than 1, and is {drop}."
+    return ""
 
 
 def _streams(signal: Signal, profile: Profile) -> int:

@@ -87,6 +87,17 @@ MODEL = {
         {f"{ACCURACY}.maxAbsoluteDrop": "0.0"},
         {f"{ACCURACY}.maxAbsoluteDrop": "0.001"},
     ),
+    "maxDistance must be smaller than 0.83: no two distributions are further apart": Pair(
+        "model-full",
+        {f"{PREDICTIONS}.maxDistance": "0.83"},
+        {f"{PREDICTIONS}.maxDistance": "0.829"},
+    ),
+    "maxAbsoluteIncrease and maxAbsoluteDrop must be smaller than 1: they are shares of all "
+    "requests, not percentages": Pair(
+        "model-full",
+        {f"{ACCURACY}.maxAbsoluteDrop": "1"},
+        {f"{ACCURACY}.maxAbsoluteDrop": "0.999"},
+    ),
     "quantile must be between 0.5 and 0.999": Pair(
         "model-full", {f"{LATENCY}.quantile": "0.9999"}, {f"{LATENCY}.quantile": "0.5"}
     ),
@@ -173,9 +184,23 @@ DRIFT_POLICY = {
     "warn must not be larger than breach": Pair(
         "driftpolicy-full", {f"{INPUTS}.warn": "0.26"}, {f"{INPUTS}.warn": "0.25"}
     ),
-    "breach must be larger than 0: no two samples are quite alike": Pair(
-        "driftpolicy-minimal", {f"{INPUTS}.breach": "0"}, {f"{INPUTS}.breach": "0.01"}
+    "warn and breach must be larger than 0: no two samples are quite alike": Pair(
+        "driftpolicy-full", {f"{INPUTS}.warn": "0"}, {f"{INPUTS}.warn": "0.01"}
     ),
+    "PredictionDrift's warn and breach must be smaller than 0.83: no two distributions are "
+    "further apart": Pair(
+        "driftpolicy-full", {f"{SCORES}.breach": "0.83"}, {f"{SCORES}.breach": "0.829"}
+    ),
+    "min must be larger than 0 and at most 1: it is an accuracy": Pair(
+        "driftpolicy-full", {f"{PERFORMANCE}.min": "0"}, {f"{PERFORMANCE}.min": "1"}
+    ),
+    "maxRelativeDrop must be at least 0 and smaller than 1": Pair(
+        "driftpolicy-full",
+        {f"{PERFORMANCE}.maxRelativeDrop": "1.0"},
+        {f"{PERFORMANCE}.maxRelativeDrop": "0"},
+    ),
+    "window.size must be between 10s and 1h: the sidecars count 10 s at a time, and keep an "
+    "hour": Pair("driftpolicy-full", {"spec.window.size": "1d"}, {"spec.window.size": "59m60s"}),
     "share must be larger than 0 and at most 1": Pair(
         "driftpolicy-full", {f"{INPUTS}.share": "1.1"}, {f"{INPUTS}.share": "1"}
     ),

@@ -149,3 +149,26 @@ def test_no_false_alarm_in_50_steady_worlds() -> None:
     for seed in range(50):
         found = levels(current(rows=60, seed=seed))
         assert "Breach" not in found.values()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param({"type": "PredictionDrift", "breach": "0.9"}, id="beyond all distances"),
+        pytest.param({"type": "PredictionDrift", "warn": "0", "breach": "0.1"}, id="no tolerance"),
+        pytest.param({"type": "DataDrift", "breach": "-1"}, id="a negative tolerance"),
+        pytest.param({"type": "DataDrift", "breach": "0.2", "share": "2"}, id="two of one"),
+        pytest.param({"type": "Performance", "min": "0"}, id="no accuracy"),
+        pytest.param({"type": "Performance", "maxRelativeDrop": "1.5"}, id="a drop below nothing"),
+    ],
+)
+def test_a_bound_stored_under_an_older_schema_makes_its_signal_unknown(bad: dict[str, Any]) -> None:
+    good = {"name": "quality", "type": "Performance", "min": "0.82"}
+    seen = current(shift=3.0, positive=1.0, wrong=0.9, since=LAST - 30)
+    found = assess(spec(signals=[{"name": "bad", **bad}, good]), seen).signals
+    assert [s.level for s in found] == ["Unknown", "Breach"]
+    assert "must be" in found[0].message
+
+
+def test_a_window_of_no_length_stored_under_an_older_schema_is_one_slot() -> None:
+    assert levels(current(), window={"size": "0s", "minSamples": 10})["inputs"] == "Ok"

@@ -31,6 +31,15 @@ class LabelSelector(ApiModel):
 class Window(ApiModel):
     """The current data that is compared with the reference."""
 
+    model_config = validated(
+        Rule(  # CEL knows no days
+            "!self.size.contains('d') && duration(self.size) >= duration('10s') && "
+            "duration(self.size) <= duration('1h')",
+            "window.size must be between 10s and 1h: the sidecars count 10 s at a time, and keep "
+            "an hour",
+        ),
+    )
+
     size: Duration = "1h"
     """How much of the newest data is compared (10s to 1h)."""
     min_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 500
@@ -83,8 +92,25 @@ class Signal(ApiModel):
             "warn must not be larger than breach",
         ),
         Rule(
-            "!has(self.breach) || double(self.breach) > 0.0",
-            "breach must be larger than 0: no two samples are quite alike",
+            "(!has(self.warn) || double(self.warn) > 0.0) && "
+            "(!has(self.breach) || double(self.breach) > 0.0)",
+            "warn and breach must be larger than 0: no two samples are quite alike",
+        ),
+        Rule(
+            "self.type != 'PredictionDrift' || "
+            "(!has(self.warn) || double(self.warn) < 0.83) && "
+            "(!has(self.breach) || double(self.breach) < 0.83)",
+            "PredictionDrift's warn and breach must be smaller than 0.83: no two distributions "
+            "are further apart",
+        ),
+        Rule(
+            "!has(self.min) || (double(self.min) > 0.0 && double(self.min) <= 1.0)",
+            "min must be larger than 0 and at most 1: it is an accuracy",
+        ),
+        Rule(
+            "!has(self.maxRelativeDrop) || "
+            "(double(self.maxRelativeDrop) >= 0.0 && double(self.maxRelativeDrop) < 1.0)",
+            "maxRelativeDrop must be at least 0 and smaller than 1",
         ),
         Rule(
             "!has(self.share) || (double(self.share) > 0.0 && double(self.share) <= 1.0)",
@@ -95,7 +121,7 @@ class Signal(ApiModel):
     name: Name
     type: Literal["DataDrift", "PredictionDrift", "Performance"]
     """DataDrift: inputs against the reference (PSI). PredictionDrift: predictions against the
-    reference (Jensen-Shannon distance). Performance: accuracy of the answers by feedback labels."""
+    reference (Jensen-Shannon distance, 0 to 0.83). Performance: accuracy by feedback labels."""
     features: FeatureFilter | None = None
     warn: Decimal | None = None
     breach: Decimal | None = None
