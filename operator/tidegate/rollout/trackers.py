@@ -6,14 +6,16 @@ a time, so that whatever moves both arms cancels. The tests behind them are anyt
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar, assert_never
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from typing_extensions import override
 
+from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import Metric
+from tidegate.errors import TerminalError
 from tidegate.evidence.latency import BINS
 from tidegate.evidence.windows import Counts, Labels
 from tidegate.statistics.difference import DifferenceTest
@@ -212,20 +214,20 @@ AnyCountTracker = ErrorTracker | LatencyTracker | ShiftTracker
 
 
 def tracker_of(metric: Metric) -> AnyCountTracker | LabelTracker:
-    """A fresh tracker for the metric's source."""
-    source: Literal["ErrorRate", "LatencyQuantile", "PredictionShift", "LabelledAccuracy"]
-    source = metric.source
-    match source:
-        case "ErrorRate":
-            return ErrorTracker(metric)
-        case "LatencyQuantile":
-            return LatencyTracker(metric)
-        case "PredictionShift":
-            return ShiftTracker(metric)
-        case "LabelledAccuracy":
-            return LabelTracker(metric)
-        case _:
-            assert_never(source)
+    """A fresh tracker; TerminalError(InvalidSpec) for a tolerance that no test can have."""
+    try:
+        return _TRACKERS[metric.source](metric)
+    except ValueError as error:
+        message = f"spec.delivery.analysis.metrics, {metric.name}: {error}"
+        raise TerminalError(Reason.INVALID_SPEC, message) from error
+
+
+_TRACKERS: Mapping[str, Callable[[Metric], AnyCountTracker | LabelTracker]] = {
+    "ErrorRate": ErrorTracker,
+    "LatencyQuantile": LatencyTracker,
+    "PredictionShift": ShiftTracker,
+    "LabelledAccuracy": LabelTracker,
+}
 
 
 def tolerance_in_words(metric: Metric) -> str:

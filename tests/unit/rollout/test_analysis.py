@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
+from tidegate.errors import TerminalError
 from tidegate.evidence.latency import latency_bin
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.analysis import Arms, Evidence, Weighed, start, weigh
@@ -172,6 +173,14 @@ def test_a_metric_that_was_edited_begins_anew(edited: Metric) -> None:
     later = weigh(changed, seen.cursor, ARMS, more)
     assert result(later, "errors").samples < result(seen, "errors").samples
     assert result(later, "accuracy").samples > result(seen, "accuracy").samples
+
+
+def test_a_tolerance_that_no_test_can_have_is_told_by_name() -> None:
+    absurd = Metric(
+        name="errors", source="ErrorRate", max_absolute_increase="1.5", on_breach="Rollback"
+    )
+    with pytest.raises(TerminalError, match=r"metrics, errors: .*1\.5"):
+        start(ANALYSIS.model_copy(update={"metrics": (absurd,)}), 0)
 
 
 def test_what_a_breach_leads_to_may_change_without_forgetting_the_evidence() -> None:
