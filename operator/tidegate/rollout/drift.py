@@ -309,9 +309,11 @@ def _performance(
     signal: Signal, profile: Profile, labels: Sequence[Labels], threshold: float
 ) -> SignalStatus:
     needed = signal.min_labelled or MIN_LABELLED
-    newest = next((n for n in reversed(labels) if n.labelled), Labels())
-    if newest.labelled < needed:
-        return _unknown(signal, newest.labelled, f"{newest.labelled} of {needed} labels so far.")
+    # Labels come late: the newest window may have only the first few of its own.
+    newest = next((n for n in reversed(labels) if n.labelled >= needed), None)
+    if newest is None:
+        most = max(n.labelled for n in labels)
+        return _unknown(signal, most, f"{most} of {needed} labels in a window so far.")
     bound = _smallest_accuracy(signal, profile)
     if bound is None:
         message = "maxRelativeDrop needs an accuracy in the reference profile, and it has none."
@@ -343,7 +345,8 @@ def _smallest_accuracy(signal: Signal, profile: Profile) -> float | None:
     reference = profile.metrics.get("accuracy")
     if signal.max_relative_drop is not None and reference is not None:
         bounds.append(reference * (1 - float(signal.max_relative_drop)))
-    return min(max(bounds), 1 - 1e-6) if bounds else None
+    # A rate that the detector can weigh is neither 0 nor 1.
+    return min(max(*bounds, 1e-6), 1 - 1e-6) if bounds else None
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:

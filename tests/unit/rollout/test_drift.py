@@ -1,5 +1,6 @@
 """Drift signals: what counts as drift, what is too little to say, and what never alarms."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,26 @@ def test_accuracy_comes_with_an_interval_and_the_number_of_labels() -> None:
     assert quality.upper is not None
     assert float(quality.lower) < 0.7 < float(quality.upper)
     assert quality.samples == 600
+
+
+def test_a_few_late_labels_do_not_hide_the_many_before_them() -> None:
+    seen = current(wrong=0.6, since=LAST - 30)
+    late = {k: Labels(1, 0) if k.slot % 2 else Labels() for k in seen.labels if k.slot >= LAST - 6}
+    found = assess(spec(), replace(seen, labels={**seen.labels, **late})).signals[2]
+    assert (found.level, found.samples) == ("Breach", 600)
+
+
+def test_too_few_labels_everywhere_are_unknown_and_counted() -> None:
+    seen = current()
+    few = {k: Labels(10, 1) for k in seen.labels if k.slot < LAST - 6}
+    found = assess(spec(), replace(seen, labels=few)).signals[2]
+    assert (found.level, found.samples) == ("Unknown", 60)
+
+
+def test_a_model_that_was_never_right_in_its_reference_is_no_bug() -> None:
+    signals = [{"name": "quality", "type": "Performance", "maxRelativeDrop": "0.05"}]
+    hopeless = replace(PROFILE, metrics={"accuracy": 0.0})
+    assert levels(current(wrong=0.9, profile=hopeless), signals=signals)["quality"] == "Ok"
 
 
 def test_a_drop_against_the_reference_needs_the_references_accuracy() -> None:
