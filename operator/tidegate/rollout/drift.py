@@ -62,8 +62,8 @@ class Current:
 class Assessment:
     """One evaluation of all signals."""
 
-    window: int
-    """The number of the newest complete window; an evaluation is repeated only for a new one."""
+    through: int
+    """The last slot of the newest complete window, whatever the windows' size is."""
     signals: tuple[SignalStatus, ...]
 
 
@@ -75,6 +75,11 @@ def window_slots(spec: DriftPolicySpec) -> int:
 def newest_window(spec: DriftPolicySpec, closed_through: int) -> int:
     """The number of the newest window whose every slot is closed."""
     return (closed_through + 1) // window_slots(spec) - 1
+
+
+def complete_through(spec: DriftPolicySpec, closed_through: int) -> int:
+    """The last slot of that window."""
+    return (newest_window(spec, closed_through) + 1) * window_slots(spec) - 1
 
 
 def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
@@ -100,7 +105,8 @@ def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
             case _:
                 assert_never(signal.type)
 
-    return Assessment(newest, tuple(one(s) for s in spec.signals))
+    through = complete_through(spec, current.closed_through)
+    return Assessment(through, tuple(one(s) for s in spec.signals))
 
 
 def broken(spec: DriftPolicySpec, current: Current) -> str:

@@ -239,7 +239,7 @@ class ModelDrift(ApiModel):
     level: Literal["Ok", "Warn", "Breach", "Unknown"]
     signals: Annotated[tuple[SignalStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     recent: tuple[str, ...] = ()
-    """The newest evaluations, newest last: the window's number and each `signal=level`."""
+    """The newest evaluations, newest last: the window's last slot and each `signal=level`."""
     active: str = ""
     """The action that the present level has led to; it is taken anew only after a change."""
     last_action: ActionStatus | None = None

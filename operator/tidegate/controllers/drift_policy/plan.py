@@ -15,7 +15,7 @@ from tidegate.api.v1alpha1.drift_policy import (
 )
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.drift_policy.state import Observed, Watched
-from tidegate.rollout.drift import SEVERITY, Assessment, Level, assess, broken, newest_window
+from tidegate.rollout.drift import SEVERITY, Assessment, Level, assess, broken, complete_through
 
 WEEK = timedelta(days=7)
 LEVELS: Mapping[int, Level] = {-1: "Unknown", 0: "Ok", 1: "Warn", 2: "Breach"}
@@ -79,8 +79,8 @@ def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDr
             for s in spec.signals
         )
         return old.model_copy(update={"level": "Unknown", "signals": unknown, "recent": ()})
-    newest = newest_window(spec, watched.current.closed_through)
-    if old.recent and int(old.recent[-1].split()[0]) >= newest:
+    through = complete_through(spec, watched.current.closed_through)
+    if old.recent and int(old.recent[-1].split()[0]) >= through:
         return old
     found = assess(spec, watched.current)
     recent = (*old.recent, _record(found))[-spec.sustain.of :]
@@ -91,7 +91,7 @@ def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDr
 
 
 def _record(found: Assessment) -> str:
-    return " ".join([str(found.window), *(f"{s.name}={s.level}" for s in found.signals)])
+    return " ".join([str(found.through), *(f"{s.name}={s.level}" for s in found.signals)])
 
 
 def _sustained(spec: DriftPolicySpec, signal: SignalStatus, recent: Sequence[str]) -> SignalStatus:

@@ -93,6 +93,11 @@ class Story:
         self.now += timedelta(minutes=1)
         return self.look()
 
+    def change(self, **changes: Any) -> None:
+        """Somebody edits the policy's spec."""
+        spec = self.policy.spec.to_api() | changes
+        self.policy = DriftPolicy.model_validate({**self.policy.to_api(), "spec": spec})
+
     def look(self) -> Plan:
         current = Current("churn-old", PROFILE, self.windows, self.labels, self.slot - 1)
         seen = Observed(self.policy, (Watched(self.model, current, runs=self.runs),))
@@ -200,6 +205,16 @@ def test_looking_again_at_the_same_window_decides_nothing_new() -> None:
     again = story.look()
     assert (again.runs, again.told) == ((), ())
     assert story.policy.status == before
+
+
+def test_a_breach_does_not_outlast_a_change_of_the_windows_size() -> None:
+    story = Story()
+    for _ in range(4):
+        story.window(wrong=0.4)
+    story.change(window={"size": "2m", "minSamples": 200})
+    for _ in range(8):
+        step = story.window()
+    assert step.models[0].level == "Ok"
 
 
 def test_a_crash_after_the_creation_names_the_same_run_again() -> None:
