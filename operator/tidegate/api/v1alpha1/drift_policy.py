@@ -239,7 +239,8 @@ class ModelDrift(ApiModel):
     level: Literal["Ok", "Warn", "Breach", "Unknown"]
     signals: Annotated[tuple[SignalStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     recent: tuple[str, ...] = ()
-    """The newest evaluations, newest last: the window's last slot and each `signal=level`."""
+    """The newest evaluations of the stable revision, newest last: the window's last slot, the
+    revision, each `signal=level`."""
     active: str = ""
     """The action that the present level has led to; it is taken anew only after a change."""
     last_action: ActionStatus | None = None

@@ -73,30 +73,43 @@ def plan(seen: Observed, now: datetime) -> Plan:
 
 def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDrift:
     """The Model's levels after the newest complete window."""
-    if watched.current is None:
+    current = watched.current
+    if current is None:  # what is remembered stays: an operator that restarts is blind at first
         unknown = tuple(
             SignalStatus(name=s.name, level="Unknown", message=watched.missing)
             for s in spec.signals
         )
-        return old.model_copy(update={"level": "Unknown", "signals": unknown, "recent": ()})
-    through = complete_through(spec, watched.current.closed_through)
-    if old.recent and int(old.recent[-1].split()[0]) >= through:
+        return old.model_copy(update={"level": "Unknown", "signals": unknown})
+    old = _of_revision(old, current.revision)
+    through = complete_through(spec, current.closed_through)
+    recorded = bool(old.recent) and int(old.recent[-1].split()[0]) >= through
+    same_signals = [s.name for s in old.signals] == [s.name for s in spec.signals]
+    if recorded and same_signals and old.level != "Unknown":
         return old
-    found = assess(spec, watched.current)
-    recent = (*old.recent, _record(found))[-spec.sustain.of :]
+    found = assess(spec, current)
+    recent = old.recent if recorded else (*old.recent, _record(found, current.revision))
+    recent = recent[-spec.sustain.of :]
     signals = tuple(_sustained(spec, s, recent) for s in found.signals)
     level = LEVELS[max(SEVERITY[s.level] for s in signals)]
     update = {"level": level, "signals": signals, "recent": recent}
     return old.model_copy(update=update)
 
 
-def _record(found: Assessment) -> str:
-    return " ".join([str(found.through), *(f"{s.name}={s.level}" for s in found.signals)])
+def _of_revision(old: ModelDrift, revision: str) -> ModelDrift:
+    """What is remembered of this revision: another one's drift says nothing about it."""
+    if all(entry.split()[1] == revision for entry in old.recent):
+        return old
+    return old.model_copy(update={"level": "Unknown", "recent": (), "active": ""})
+
+
+def _record(found: Assessment, revision: str) -> str:
+    levels = (f"{s.name}={s.level}" for s in found.signals)
+    return " ".join([str(found.through), revision, *levels])
 
 
 def _sustained(spec: DriftPolicySpec, signal: SignalStatus, recent: Sequence[str]) -> SignalStatus:
     """The signal at the highest level that enough of the newest evaluations have reached."""
-    past = [dict(p.split("=") for p in entry.split()[1:]).get(signal.name) for entry in recent]
+    past = [dict(p.split("=") for p in entry.split()[2:]).get(signal.name) for entry in recent]
     reached = [SEVERITY[level] for level in past if level is not None]
     for level in ("Breach", "Warn"):
         if sum(r >= SEVERITY[level] for r in reached) >= spec.sustain.breaches:
@@ -110,6 +123,8 @@ def _act(
 ) -> tuple[ModelDrift, ActionStatus | None, NewRun | None]:
     """Take the first action that matches, once; retrain only within the policy's bounds."""
     spec = seen.policy.spec
+    if watched.current is None:
+        return drift, None, None
     action, signal = _matching(spec, drift)
     if action is None or signal is None:
         return drift.model_copy(update={"active": ""}), None, None

@@ -74,6 +74,7 @@ class Story:
         self.runs: tuple[Run, ...] = ()
         self.windows: dict[BlockKey, Counts] = {}
         self.labels: dict[BlockKey, Labels] = {}
+        self.revision = "churn-old"
         self.slot = 600
         self.now = NOW
         self.rng = np.random.default_rng(5)
@@ -84,7 +85,7 @@ class Story:
             ages = self.rng.normal(shift, 1, 100)
             column = np.full(100, np.nan) if lost else ages
             features = tuple(tuple(int(n) for n in c) for c in PROFILE.encode({"age": column}))
-            key = BlockKey(self.slot, 1, "churn-old")
+            key = BlockKey(self.slot, 1, self.revision)
             self.windows[key] = Counts(
                 requests=100, rows=100, features=features, predictions={"yes": 30, "no": 70}
             )
@@ -99,8 +100,15 @@ class Story:
         self.policy = DriftPolicy.model_validate({**self.policy.to_api(), "spec": spec})
 
     def look(self) -> Plan:
-        current = Current("churn-old", PROFILE, self.windows, self.labels, self.slot - 1)
-        seen = Observed(self.policy, (Watched(self.model, current, runs=self.runs),))
+        return self._look(Current(self.revision, PROFILE, self.windows, self.labels, self.slot - 1))
+
+    def restart(self) -> Plan:
+        """A look before any pod was heard, as after a restart of the operator."""
+        return self._look(None)
+
+    def _look(self, current: Current | None) -> Plan:
+        watched = Watched(self.model, current, "No pod has reported yet.", self.runs)
+        seen = Observed(self.policy, (watched,))
         step = plan(seen, self.now)
         new = status(seen, step, self.now)
         self.policy = self.policy.model_copy(update={"status": new})
@@ -215,6 +223,50 @@ def test_a_breach_does_not_outlast_a_change_of_the_windows_size() -> None:
     for _ in range(8):
         step = story.window()
     assert step.models[0].level == "Ok"
+
+
+def test_the_breaches_of_another_revision_do_not_count() -> None:
+    story = Story()
+    for _ in range(3):
+        assert story.window(wrong=0.4).models[0].level != "Unknown"
+    story.revision = "churn-new"
+    assert story.look().models[0].level == "Unknown"
+    assert [story.window().models[0].level for _ in range(3)] == ["Ok"] * 3
+
+
+def test_a_new_revision_that_is_bad_as_well_is_told_anew() -> None:
+    story = Story(training=False, sustain={"breaches": 1, "of": 1})
+    assert story.window(wrong=0.4).told
+    story.revision = "churn-new"
+    assert story.window(wrong=0.4).told
+
+
+def test_a_restart_of_the_operator_forgets_nothing_and_tells_nothing_twice() -> None:
+    story = Story(training=False)
+    story.window(wrong=0.4)
+    story.window(wrong=0.4)
+    before = story.policy.status.models[0]
+    blind = story.restart().models[0]
+    assert (blind.level, blind.recent, blind.active) == ("Unknown", before.recent, before.active)
+    again = story.look()
+    assert (again.models[0], again.told) == (before, ())
+
+
+def test_a_breach_is_sustained_over_a_restart() -> None:
+    story = Story()
+    story.window()
+    story.window(wrong=0.4)
+    story.restart()
+    assert story.window(wrong=0.4).models[0].level == "Breach"
+
+
+def test_a_signal_that_was_taken_out_of_the_policy_no_longer_counts() -> None:
+    story = Story(training=False, actions=[])
+    for _ in range(3):
+        story.window(wrong=0.4)
+    story.change(signals=[{"name": "inputs", "type": "DataDrift", "breach": "0.25"}])
+    drift = story.look().models[0]
+    assert (drift.level, [s.name for s in drift.signals]) == ("Ok", ["inputs"])
 
 
 def test_a_crash_after_the_creation_names_the_same_run_again() -> None:
