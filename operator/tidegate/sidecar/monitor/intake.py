@@ -82,7 +82,7 @@ class Intake:
 
     def _take_rows(self, record: Record, key: BlockKey) -> None:
         try:
-            columns, predicted = decode(record, self._names)
+            columns, predicted, size = decode(record, self._names)
         except UnparsedError as error:
             self.book.block(key).unparsed[error.reason] += 1
             self.totals.unparsed[error.reason] += 1
@@ -91,7 +91,7 @@ class Intake:
         keys = prediction_keys(predicted, edges)
         codes = [self.answers.vocabulary.code(k) for k in keys]
         named = [k if code >= 0 else OTHER for k, code in zip(keys, codes, strict=True)]
-        self.book.add_rows(key, columns, named, len(record.request))
+        self.book.add_rows(key, columns, named, size)
         self.totals.rows += len(keys)
         self.answers.put(record.sequence, key, codes, edges)
 

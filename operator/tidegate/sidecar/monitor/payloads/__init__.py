@@ -1,0 +1,84 @@
+"""From copied bodies to columns: what the model was asked, and what it predicted.
+
+Bodies come from anybody. Whatever they are, `decode` ends in bounded time and memory, with rows
+or with the reason why there are none.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tidegate.sidecar.monitor.payloads import csv_rows, rows, tensors
+from tidegate.sidecar.monitor.payloads.content import document, unwrapped
+from tidegate.sidecar.monitor.payloads.table import Columns, UnparsedError, check_size
+from tidegate.sidecar.records import Flag, Record
+
+__all__ = ["Columns", "Decoded", "UnparsedError", "decode"]
+
+_REASONS = (
+    (Flag.TOO_LARGE, "too_large"),
+    (Flag.NO_ROOM, "no_room"),
+    (Flag.INCOMPLETE, "incomplete"),
+    (Flag.OTHER_ENCODING, "encoding"),
+)
+_UNREADABLE = Flag.TOO_LARGE | Flag.NO_ROOM | Flag.INCOMPLETE | Flag.OTHER_ENCODING
+
+
+class Decoded(NamedTuple):
+    """Equally many rows of features and of predictions; no features if there is no profile."""
+
+    columns: Columns
+    predicted: list[Any]
+    size: int
+    """Bytes of the unpacked request: about what its values keep in memory."""
+
+
+def decode(record: Record, names: Sequence[str]) -> Decoded:
+    """The columns of the features `names` and the predictions.
+
+    Raise UnparsedError if either can't be told; without names only the predictions are read.
+    """
+    flags = record.flags
+    if flags & _UNREADABLE:
+        raise UnparsedError(next(reason for flag, reason in _REASONS if flags & flag))
+    answer = unwrapped(
+        record.response,
+        chunked=bool(flags & Flag.RESPONSE_CHUNKED),
+        gzipped=bool(flags & Flag.RESPONSE_GZIP),
+    )
+    predicted = predictions(answer)
+    if not names:
+        return Decoded([], predicted, 0)
+    question = unwrapped(
+        record.request,
+        chunked=bool(flags & Flag.REQUEST_CHUNKED),
+        gzipped=bool(flags & Flag.REQUEST_GZIP),
+    )
+    columns = features(question, names)
+    if len(columns[0]) != len(predicted):
+        raise UnparsedError("row_count")
+    return Decoded(columns, predicted, len(question))
+
+
+def features(content: bytes, names: Sequence[str]) -> Columns:
+    """The columns of a request's features; one that is absent is None in every row."""
+    if not content.startswith((b"{", b"[")):
+        return csv_rows.features(content, names)
+    found, rest = document(content)
+    match found:
+        case {"inputs": [*listed]} if tensors.is_tensors(listed):
+            return tensors.features(listed, rest, names)
+    return rows.features(found, names)
+
+
+def predictions(content: bytes) -> list[Any]:
+    """One prediction for each row of an answer."""
+    found, rest = document(content)
+    match found:
+        case {"outputs": [*listed]} if tensors.is_tensors(listed):
+            values = tensors.predictions(listed, rest)
+        case _:
+            values = rows.predictions(found)
+    check_size(len(values), 1)
+    if not {list, dict}.isdisjoint(map(type, values)):
+        raise UnparsedError("predictions")
+    return values
