@@ -73,3 +73,15 @@ def test_an_answer_to_head_has_no_body() -> None:
 
 def test_a_header_is_added_at_the_end() -> None:
     assert with_header(request(), b"a: b") == request("a: b")
+
+
+def test_headers_that_follow_each_other_are_all_seen() -> None:
+    lines = [
+        "Connection: close",
+        "Content-Length:\t5 ",
+        "X-Tidegate-Routed:7",
+        "Content-Encoding: gzip",
+    ]
+    head = parse_request(request(*lines))
+    assert (head.keep_alive, head.routed, head.encoding) == (False, b"7", b"gzip")
+    assert head.framing.take(b"hello and more") == 5

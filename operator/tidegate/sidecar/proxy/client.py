@@ -154,9 +154,9 @@ class Client(asyncio.Protocol):
     def _regulate(self) -> None:
         """Let the client send exactly while there is somewhere to put what it sends."""
         waiting = len(self._inbox)
-        if self._exchange is not None:
+        if self._exchange is not None and self._exchange.waiting:
             waiting += sum(map(len, self._exchange.waiting))
-        pause = not self._closing and (self._congested or waiting > BUFFER_BYTES)
+        pause = self._congested or waiting > BUFFER_BYTES
         if pause == self._paused or self._closing:
             return
         self._paused = pause
@@ -170,7 +170,7 @@ class Client(asyncio.Protocol):
     def _dispatch(self, exchange: Exchange) -> None:
         target = exchange.route.target
         upstream = self._upstreams.get(target)
-        if upstream is None or not upstream.reusable:
+        if upstream is None or not upstream.reusable(self._loop.time()):
             if upstream is not None:
                 upstream.close()
             upstream = self._upstreams[target] = Upstream(self, target, self._loop)
@@ -186,11 +186,12 @@ class Client(asyncio.Protocol):
         if not exchange.started:
             exchange.started = self._loop.time()
             upstream.expect(exchange.head.method)
-            upstream.pause(paused=self._slow)
-            parts = [self._desk.head_for_upstream(exchange), *parts]
+            if upstream.paused != self._slow:
+                upstream.pause(paused=self._slow)
+            parts.insert(0, self._desk.head_for_upstream(exchange))
         if parts:
             upstream.write(b"".join(parts))
-            exchange.waiting.clear()
+            parts.clear()
         if self._ended and not self._inbox:
             upstream.end()
 
@@ -276,7 +277,8 @@ class Client(asyncio.Protocol):
         if self._last(exchange) or not exchange.answer.keep_alive:
             self._close(linger=not exchange.head.framing.done)
             return
-        self._advance()
+        if self._inbox or self._paused:
+            self._advance()
         if self._ended and self._exchange is None:
             self._close()
 

@@ -58,7 +58,7 @@ class Desk:
             return Exchange(head, route, time.time(), self._budget, counted=False)
         route = self._split.choose(head.routed)
         exchange = Exchange(head, route, time.time(), self._budget, counted=post)
-        if not exchange.route.forwarded:
+        if not route.forwarded:
             self._number(exchange)
         return exchange
 
@@ -147,16 +147,18 @@ class Desk:
         if not exchange.counted:
             return
         decodable = complete and 200 <= status < 300
+        latency = exchange.answered_at - exchange.started
+        route = exchange.route
         self._sink.send(
             Record(
                 kind,
                 exchange.flags(complete=complete),
                 status,
                 exchange.arrival,
-                exchange.route.generation,
+                route.generation,
                 exchange.sequence,
-                max(exchange.answered_at - exchange.started, 0.0) if exchange.started else 0.0,
-                exchange.route.revision,
+                latency if exchange.started and latency > 0 else 0.0,
+                route.revision,
                 exchange.asked.joined() if decodable else b"",
                 exchange.given.joined() if decodable else b"",
             )

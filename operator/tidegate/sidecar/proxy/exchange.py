@@ -32,14 +32,14 @@ class Copy:
     def add(self, part: bytes) -> None:
         if self.lost:
             return
-        size = len(part)
+        size, budget = len(part), self._budget
         if self._size + size > CAPTURE_LIMIT_BYTES:
             self._give_up(Flag.TOO_LARGE)
-        elif size > self._budget.left:
+        elif size > budget.left:
             self._give_up(Flag.NO_ROOM)
         else:
             self._size += size
-            self._budget.left -= size
+            budget.left -= size
             self._parts.append(part)
 
     def _give_up(self, why: Flag) -> None:
@@ -48,12 +48,14 @@ class Copy:
 
     def release(self) -> None:
         """Return the room that the copy took."""
-        self._budget.left += self._size
-        self._size = 0
-        self._parts = []
+        if self._size:
+            self._budget.left += self._size
+            self._size = 0
+            self._parts = []
 
     def joined(self) -> bytes:
-        return b"".join(self._parts)
+        parts = self._parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Exchange:
@@ -97,15 +99,19 @@ class Exchange:
 
     def flags(self, *, complete: bool) -> int:
         """How the copies must be read."""
-        answer = self.answer
-        encodings = {self.head.encoding, answer.encoding if answer else b""}
-        return (
-            Flag.REQUEST_CHUNKED * self.head.chunked
-            | Flag.RESPONSE_CHUNKED * (answer is not None and answer.chunked)
-            | Flag.REQUEST_GZIP * (self.head.encoding == b"gzip")
-            | Flag.RESPONSE_GZIP * (answer is not None and answer.encoding == b"gzip")
-            | Flag.OTHER_ENCODING * bool(encodings - {b"", b"identity", b"gzip"})
-            | self.asked.lost
-            | self.given.lost
-            | Flag.INCOMPLETE * (not complete)
-        )
+        head, answer = self.head, self.answer
+        flags = self.asked.lost | self.given.lost
+        if head.wrapped:
+            flags |= _wrapping(head, Flag.REQUEST_CHUNKED, Flag.REQUEST_GZIP)
+        if answer is not None and answer.wrapped:
+            flags |= _wrapping(answer, Flag.RESPONSE_CHUNKED, Flag.RESPONSE_GZIP)
+        return flags if complete else flags | Flag.INCOMPLETE
+
+
+def _wrapping(head: RequestHead | ResponseHead, chunked: int, gzip: int) -> int:
+    flags = chunked if head.chunked else 0
+    if head.encoding == b"gzip":
+        flags |= gzip
+    elif head.encoding not in (b"", b"identity"):
+        flags |= Flag.OTHER_ENCODING
+    return flags

@@ -12,6 +12,7 @@ from tidegate.sidecar.framing import FIELD_LINE, Chunked, Framing, Length, Until
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 65536
+LENGTH_DIGITS = 18  # less than 2^63
 
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
 _CONNECTION, _ENCODING, _HOST = b"connection", b"content-encoding", b"host"
@@ -24,7 +25,6 @@ _FIELDS = rb"(?:%b\r\n)*+\r\n" % FIELD_LINE
 _REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++) ([!-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
 _RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*+)?\r\n" + _FIELDS)
 _FOUND = re.compile(rb"\r\n(%b):[\t ]*+([^\r]*+)" % b"|".join(_WANTED), re.IGNORECASE)
-_DIGITS = re.compile(rb"[0-9]{1,18}")
 _AUTHORITY = re.compile(rb"[0-9A-Za-z._~%!$&'()*+;=:\[\]-]*+")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
@@ -44,6 +44,8 @@ class RequestHead:
     chunked: bool
     keep_alive: bool
     encoding: bytes
+    wrapped: bool
+    """Whether the bytes of the body are not its content: chunked, or encoded."""
     routed: bytes | None
     """The value of x-tidegate-routed."""
 
@@ -58,6 +60,7 @@ class ResponseHead:
     chunked: bool
     keep_alive: bool
     encoding: bytes
+    wrapped: bool
     has_id: bool
 
 
@@ -75,6 +78,7 @@ def parse_request(raw: bytes) -> RequestHead:
         raise HeadError("HTTP/1.0 has no transfer codings")
     if not _AUTHORITY.fullmatch(_host(fields, minor)):
         raise HeadError("Host is not a host")
+    encoding = _encoding(fields)
     return RequestHead(
         raw,
         method,
@@ -82,7 +86,8 @@ def parse_request(raw: bytes) -> RequestHead:
         Chunked() if chunked else Length(_length(fields) or 0),
         chunked,
         _keep_alive(fields, minor),
-        _encoding(fields),
+        encoding,
+        chunked or encoding != b"",
         fields.get(_ROUTED),
     )
 
@@ -97,13 +102,15 @@ def parse_response(raw: bytes, request_method: bytes) -> ResponseHead:
     fields = _wanted(raw)
     chunked = _chunked(fields)
     framing = _response_framing(fields, status, request_method, chunked=chunked)
+    encoding = _encoding(fields)
     return ResponseHead(
         raw,
         status,
         framing,
         chunked,
         _keep_alive(fields, minor) and type(framing) is not UntilClose,
-        _encoding(fields),
+        encoding,
+        chunked or encoding != b"",
         _ID in fields,
     )
 
@@ -120,8 +127,8 @@ def with_header(raw: bytes, line: bytes) -> bytes:
 
 def _wanted(raw: bytes) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    for spelled, value in _FOUND.findall(raw):
-        name = spelled.lower()
+    for spelled, padded in _FOUND.findall(raw):
+        name, value = spelled.lower(), padded.rstrip(b" \t")
         found[name] = value if name not in found else found[name] + b"," + value
     return found
 
@@ -130,7 +137,7 @@ def _chunked(fields: dict[bytes, bytes]) -> bool:
     coding = fields.get(_CODING)
     if coding is None:
         return False
-    if coding.strip().lower() != b"chunked":
+    if coding.lower() != b"chunked":
         raise HeadError(f"transfer coding {coding!r} is not supported")
     if _LENGTH in fields:
         raise HeadError("both Content-Length and Transfer-Encoding are given")
@@ -141,7 +148,7 @@ def _length(fields: dict[bytes, bytes]) -> int | None:
     text = fields.get(_LENGTH)
     if text is None:
         return None
-    if not _DIGITS.fullmatch(text.rstrip(b" \t")):
+    if not text.isdigit() or len(text) > LENGTH_DIGITS:
         raise HeadError(f"Content-Length {text!r} is not one number")
     return int(text)
 
@@ -150,19 +157,20 @@ def _host(fields: dict[bytes, bytes], minor: bytes) -> bytes:
     host = fields.get(_HOST)
     if host is None and minor == b"1":
         raise HeadError("Host is missing")
-    return (host or b"").rstrip(b" \t")
+    return host or b""
 
 
 def _keep_alive(fields: dict[bytes, bytes], minor: bytes) -> bool:
     value = fields.get(_CONNECTION)
-    if value is None:
-        return minor == b"1"
+    if value is None or value == b"keep-alive":
+        return minor == b"1" or value is not None
     options = {option.strip() for option in value.lower().split(b",")}
     return b"close" not in options and (minor == b"1" or b"keep-alive" in options)
 
 
 def _encoding(fields: dict[bytes, bytes]) -> bytes:
-    return fields.get(_ENCODING, b"").strip().lower()
+    value = fields.get(_ENCODING)
+    return b"" if value is None else value.strip().lower()
 
 
 def _response_framing(

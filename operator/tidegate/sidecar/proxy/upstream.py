@@ -49,7 +49,8 @@ class Upstream(asyncio.Protocol):
         self._framing: Framing | None = None
         self._idle_since = 0.0
         self._tunnel = False
-        self._paused = False
+        self.connected = False
+        self.paused = False
         self.closed = False
         self._connecting = loop.create_task(self._connect(target))
 
@@ -62,13 +63,8 @@ class Upstream(asyncio.Protocol):
                 self.close()
                 self._owner.upstream_unreachable()
 
-    @property
-    def connected(self) -> bool:
-        return self._transport is not None
-
-    @property
-    def reusable(self) -> bool:
-        return not self.closed and self._loop.time() - self._idle_since < IDLE_SECONDS
+    def reusable(self, now: float) -> bool:
+        return not self.closed and now - self._idle_since < IDLE_SECONDS
 
     def expect(self, method: bytes) -> None:
         """An answer to a request of this method is due."""
@@ -92,9 +88,9 @@ class Upstream(asyncio.Protocol):
             self._owner.pass_on(data)
 
     def pause(self, *, paused: bool) -> None:
-        if self._transport is None or paused == self._paused:
+        if self._transport is None or paused == self.paused:
             return
-        self._paused = paused
+        self.paused = paused
         if paused:
             self._transport.pause_reading()
         else:
@@ -113,6 +109,7 @@ class Upstream(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self.connected = True
         if self.closed:
             self._transport.abort()
         else:
