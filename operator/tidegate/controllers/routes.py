@@ -56,15 +56,25 @@ def _of_slice(obj: Manifest, _: Store) -> Iterator[ObjectKey]:
 def _of_model(obj: Manifest, store: Store) -> Iterator[ObjectKey]:
     model = typed(Model, obj)
     for policy in readable(DriftPolicy, store.list(DRIFT_POLICIES, model.metadata.namespace)):
-        if _watches(policy, model):
+        if policy.matches(model) or _has_watched(policy, model):
             yield ObjectKey(DRIFT_POLICY, model.metadata.namespace, policy.metadata.name)
 
 
 def _of_policy(obj: Manifest, store: Store) -> Iterator[ObjectKey]:
+    """Also the policies whose Models this one takes or leaves: of several, one watches."""
     policy = typed(DriftPolicy, obj)
-    for model in readable(Model, store.list(MODELS, policy.metadata.namespace)):
-        if _watches(policy, model):
-            yield ObjectKey(MODEL, policy.metadata.namespace, model.metadata.name)
+    namespace = policy.metadata.namespace
+    others = readable(DriftPolicy, store.list(DRIFT_POLICIES, namespace))
+    for model in readable(Model, store.list(MODELS, namespace)):
+        if policy.matches(model) or _has_watched(policy, model):
+            yield ObjectKey(MODEL, namespace, model.metadata.name)
+            for other in others:
+                if other.matches(model):
+                    yield ObjectKey(DRIFT_POLICY, namespace, other.metadata.name)
+
+
+def _has_watched(policy: DriftPolicy, model: Model) -> bool:
+    return any(m.name == model.metadata.name for m in policy.status.models)
 
 
 def _of_job(obj: Manifest, _: Store) -> Iterator[ObjectKey]:
@@ -73,11 +83,6 @@ def _of_job(obj: Manifest, _: Store) -> Iterator[ObjectKey]:
         yield ObjectKey(MODEL, job.metadata.namespace, job.spec.model_ref.name)
     if LABEL_POLICY in job.metadata.labels:
         yield ObjectKey(DRIFT_POLICY, job.metadata.namespace, job.metadata.labels[LABEL_POLICY])
-
-
-def _watches(policy: DriftPolicy, model: Model) -> bool:
-    ref = model.spec.monitoring.drift_policy_ref
-    return policy.watches(ref.name if ref else None, model.metadata.labels)
 
 
 _OTHERS: dict[Resource, Callable[[Manifest, Store], Iterator[ObjectKey]]] = {

@@ -26,9 +26,11 @@ from tidegate.controllers.routes import wakes
 from tidegate.controllers.store import Store
 
 CHURN = ObjectKey(MODEL, "growth", "churn")
+EGGS = ObjectKey(MODEL, "growth", "eggs")
 SPAM = ObjectKey(MODEL, "growth", "spam")
 POLICY = ObjectKey(DRIFT_POLICY, "growth", "tabular")
 OTHER_POLICY = ObjectKey(DRIFT_POLICY, "growth", "images")
+LAST_POLICY = ObjectKey(DRIFT_POLICY, "growth", "zebra")
 JOB = ObjectKey(TRAINING_JOB, "growth", "churn-1")
 
 
@@ -64,6 +66,12 @@ def policy(name: str, **labels: str) -> Manifest:
     return {"metadata": meta(name), "spec": spec}
 
 
+def watching(name: str, model: str, **labels: str) -> Manifest:
+    """A policy whose status still names a Model."""
+    status = {"models": [{"name": model, "level": "Ok"}]}
+    return {**policy(name, **labels), "status": status}
+
+
 def job(**labels: str) -> Manifest:
     inputs = [{"name": "train", "uri": "s3://data/train.csv"}]
     return {
@@ -84,6 +92,7 @@ def store() -> Store:
         (MODELS, model("spam", tier="prod")),
         (DRIFT_POLICIES, policy("tabular")),
         (DRIFT_POLICIES, policy("images", tier="prod")),
+        (DRIFT_POLICIES, watching("zebra", "spam", tier="prod")),
     ], start=1):  # fmt: skip
         obj["metadata"] |= {"uid": str(number), "resourceVersion": str(number)}
         made.put(resource, obj)
@@ -107,14 +116,22 @@ def store() -> Store:
             id="the policy that a Model names, not the one that selects it",
         ),
         pytest.param(
-            MODELS, model("spam", tier="prod"), {SPAM, OTHER_POLICY},
-            id="the policy that selects a Model",
+            MODELS, model("spam", tier="prod"), {SPAM, OTHER_POLICY, LAST_POLICY},
+            id="the policies that select a Model",
         ),
-        pytest.param(MODELS, model("spam"), {SPAM}, id="a Model that nobody watches"),
+        pytest.param(
+            MODELS, model("spam"), {SPAM, LAST_POLICY}, id="a policy that has watched a Model"
+        ),
+        pytest.param(MODELS, model("eggs"), {EGGS}, id="a Model that nobody watches"),
         pytest.param(DRIFT_POLICIES, policy("tabular"), {POLICY, CHURN}, id="who names it"),
         pytest.param(
-            DRIFT_POLICIES, policy("images", tier="prod"), {OTHER_POLICY, SPAM},
-            id="whom it selects",
+            DRIFT_POLICIES, policy("images", tier="prod"), {OTHER_POLICY, SPAM, LAST_POLICY},
+            id="whom it selects, and who else does",
+        ),
+        pytest.param(
+            DRIFT_POLICIES, watching("text", "spam"),
+            {ObjectKey(DRIFT_POLICY, "growth", "text"), SPAM, OTHER_POLICY, LAST_POLICY},
+            id="whom it has watched, and who does now",
         ),
         pytest.param(
             TRAINING_JOBS, job(**{LABEL_POLICY: "tabular"}), {JOB, CHURN, POLICY},

@@ -1,6 +1,6 @@
 """DriftPolicy: when the world has moved, and what is done about it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -17,13 +17,17 @@ from tidegate.api.meta import (
     list_map,
     validated,
 )
+from tidegate.api.v1alpha1.model import Model
 from tidegate.api.v1alpha1.training_job import Column
 
 Level = Literal["Ok", "Warn", "Breach"]
 
 
 class LabelSelector(ApiModel):
-    """Which Models are watched; one named by a Model's `driftPolicyRef` is watched anyway."""
+    """Which Models are watched, besides those whose `driftPolicyRef` names this policy.
+
+    Of several policies that select a Model, the first by name watches it.
+    """
 
     match_labels: Annotated[dict[str, str], Field(min_length=1, max_length=20)]
 
@@ -268,9 +272,19 @@ class DriftPolicy(ApiModel):
     spec: DriftPolicySpec
     status: DriftPolicyStatus = DriftPolicyStatus()
 
-    def watches(self, policy_ref: str | None, labels: Mapping[str, str]) -> bool:
-        """Whether this policy watches a Model with that `driftPolicyRef` and those labels."""
-        if policy_ref is not None:
-            return policy_ref == self.metadata.name
+    def matches(self, model: Model) -> bool:
+        """Whether the Model names this policy or, if it names none, the selector selects it."""
+        ref = model.spec.monitoring.drift_policy_ref
+        if ref is not None:
+            return ref.name == self.metadata.name
         wanted = self.spec.selector.match_labels if self.spec.selector else {}
-        return bool(wanted) and wanted.items() <= labels.items()
+        return bool(wanted) and wanted.items() <= model.metadata.labels.items()
+
+
+def policy_of(model: Model, policies: Iterable[DriftPolicy]) -> DriftPolicy | None:
+    """The one policy that watches the Model: of those that match it, the first by name.
+
+    Two would act on it, each within bounds of its own.
+    """
+    matching = (p for p in policies if p.matches(model))
+    return min(matching, key=lambda p: p.metadata.name, default=None)

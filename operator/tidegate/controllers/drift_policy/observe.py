@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tidegate.api import names
 from tidegate.api.meta import ObjectKey, parse_timestamp
-from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy, policy_of
 from tidegate.api.v1alpha1.model import Model
 from tidegate.api.v1alpha1.training_job import TrainingJob
 from tidegate.controllers.cluster import Cluster
@@ -16,13 +16,14 @@ def observe(policy: DriftPolicy, cluster: Cluster) -> Observed:
     """The policy with the Models that it watches and what their pods have counted."""
     namespace = policy.metadata.namespace
     jobs = cluster.training_jobs(namespace)
-    models = (m for m in cluster.models(namespace) if _watched_by(policy, m))
+    policies = cluster.drift_policies(namespace)
+    models = (m for m in cluster.models(namespace) if _chooses(m, policies, policy))
     return Observed(policy, tuple(_watched(policy, m, jobs, cluster) for m in models))
 
 
-def _watched_by(policy: DriftPolicy, model: Model) -> bool:
-    ref = model.spec.monitoring.drift_policy_ref
-    return policy.watches(ref.name if ref else None, model.metadata.labels)
+def _chooses(model: Model, policies: Iterable[DriftPolicy], policy: DriftPolicy) -> bool:
+    chosen = policy_of(model, policies)
+    return chosen is not None and chosen.metadata.name == policy.metadata.name
 
 
 def _watched(

@@ -6,7 +6,7 @@ from typing import Any
 
 from tidegate.api import names
 from tidegate.api.meta import ObjectKey, duration
-from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy, policy_of
 from tidegate.api.v1alpha1.model import DriftStatus, Model
 from tidegate.clients.resources import (
     CONFIG_MAPS,
@@ -51,7 +51,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
     label = names.child_name(model.metadata.name)
     slices = cluster.store.labelled(ENDPOINT_SLICES, namespace, names.LABEL_MODEL, label)
     gathered = cluster.collector.gathered(key)
-    policy = _policy(model, cluster)
+    policy = policy_of(model, cluster.drift_policies(model.metadata.namespace))
     pods = tuple(_pods(slices))
     return Observed(
         model=model,
@@ -118,13 +118,6 @@ def _routing(config: Manifest, cluster: Cluster) -> Routing | None:
         return Routing.from_json(unseal(envelope, cluster.signing_key.public_key()))
     except TerminalError:
         return None
-
-
-def _policy(model: Model, cluster: Cluster) -> DriftPolicy | None:
-    ref = model.spec.monitoring.drift_policy_ref
-    policies = cluster.drift_policies(model.metadata.namespace)
-    watching = (p for p in policies if p.watches(ref.name if ref else None, model.metadata.labels))
-    return min(watching, key=lambda p: p.metadata.name, default=None)
 
 
 def _drift(model: Model, policy: DriftPolicy | None) -> DriftStatus | None:
