@@ -35,7 +35,15 @@ class Stage:
             *("--values", str(ROOT / "charts/tidegate/values-local.yaml")),
             *("--set", f"image.registry={registry}", "--set", f"image.tag={tag}"),
             *("--set", f"crds.keep=false,watchNamespaces={{{NAMESPACE}}}"),
+            *("--set", f"crds.enabled={str(self._brings_crds()).lower()}"),
         )
+
+    def _brings_crds(self) -> bool:
+        """Whether the CRDs come with this release: not if somebody else has put them there."""
+        release = r"{.metadata.annotations.meta\.helm\.sh/release-name}"
+        get = ("kubectl", "get", "crd", "models.tidegate.dev", "--ignore-not-found", "-o")
+        found = self._run(*get, "name").strip()
+        return not found or self._run(*get, f"jsonpath={release}").strip() == RELEASE
 
     def furnish(self) -> None:
         """An object store with the tables, the clients, the Model and its policy."""
