@@ -85,7 +85,7 @@ def latency_tables(runs: int) -> Iterator[tuple[str, str]]:
     worlds = (STILL, RAMPED, SMALL)
     good = judged(latencies, judge_latencies, [Case(w.name, w, 1.0) for w in worlds], runs)
     yield "latency, good", f"R = {runs}.\n\n{shares(good)}"
-    worse = [Case(f"+{slower - 1:.0%}", STILL, slower) for slower in (1.1, 1.2, 1.5)]
+    worse = [Case(f"+{100 * slower - 100:.0f} %", STILL, slower) for slower in (1.1, 1.2, 1.5)]
     bad = judged(latencies, judge_latencies, worse, runs)
     yield "latency, bad", f"R = {runs}.\n\n{delays(bad, good[STILL.name])}"
 
