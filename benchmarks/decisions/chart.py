@@ -37,6 +37,8 @@ def draw(path: Path, good: Verdicts, bad: Verdicts) -> None:
     figure.legend(loc="outside right upper", fontsize=7, frameon=False)
     with mpl.rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "none"}):
         figure.savefig(path, metadata={"Date": None})
+    lines = path.read_text().splitlines()  # matplotlib leaves spaces at the ends of lines
+    path.write_text("".join(f"{line.rstrip()}\n" for line in lines))
 
 
 def _lost(slots: Floats) -> float:
