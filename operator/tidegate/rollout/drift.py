@@ -7,7 +7,7 @@ time, so that everybody who looks sees the same ones.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, assert_never
 
@@ -37,6 +37,7 @@ from tidegate.statistics.floats import Floats
 
 WINDOWS_WEIGHED = 12  # older windows no longer matter to an alarm, and cost time
 TOP_FEATURES = 5
+PREDICTION_BINS = 30  # rarer classes are one: what a detector weighs grows with the square of these
 BROKEN_SHARE = 0.05  # more missing or invalid values than this, over the reference, is a fault
 MIN_LABELLED = 100
 LARGEST_DISTANCE = 0.83  # two distributions without anything in common are 0.8326 apart
@@ -115,7 +116,9 @@ def broken(spec: DriftPolicySpec, current: Current) -> str:
     counts = _series(current.windows, current.revision, window_slots(spec), newest, Counts())[-1]
     if counts.rows < spec.window.min_samples:
         return ""
-    return ", ".join(_features_broken(current.profile, counts))
+    lost = list(_features_broken(current.profile, counts))
+    more = [f"and {len(lost) - TOP_FEATURES} more"] if len(lost) > TOP_FEATURES else []
+    return ", ".join(lost[:TOP_FEATURES] + more)
 
 
 def _windows_per_false_alarm(spec: DriftPolicySpec) -> float:
@@ -186,9 +189,15 @@ def _data_drift(
     threshold: float,
 ) -> SignalStatus:
     rows = counts[-1].rows
-    chosen = [i for i in _chosen(signal, profile) if i < len(counts[-1].features)]
-    if rows < spec.window.min_samples or not chosen:
+    if rows < spec.window.min_samples:
         return _unknown(signal, rows, f"{rows} of {spec.window.min_samples} rows in the window.")
+    chosen = [i for i in _chosen(signal, profile) if any(profile.features[i].counts)]
+    if not chosen:
+        message = "The signal looks at no feature that has rows in the reference profile."
+        return _unknown(signal, rows, message)
+    if not _fits(counts[-1], profile):
+        message = "What the pods count does not fit the features of the reference profile."
+        return _unknown(signal, rows, message)
     found = {i: _feature(signal, profile, i, counts, slots, threshold) for i in chosen}
     needed = max(1, math.ceil(float(signal.share or 0) * len(chosen)))
     levels = sorted((SEVERITY[level] for _, level in found.values()), reverse=True)
@@ -212,6 +221,13 @@ def _data_drift(
     )
 
 
+def _fits(counts: Counts, profile: Profile) -> bool:
+    sizes = [len(f.counts) for f in profile.features]
+    return len(sizes) == len(counts.features) and all(
+        len(row) <= size for row, size in zip(counts.features, sizes, strict=True)
+    )
+
+
 def _feature(
     signal: Signal,
     profile: Profile,
@@ -227,24 +243,34 @@ def _feature(
     now, bins = series[-1], reference.size
     noise = psi_noise(max(now.sum(), 1.0), max(reference.sum(), 1.0), bins)
     distance = max(0.0, float(psi(now, reference)) - noise)
-    if reference.size - SPECIAL_BINS < 2:  # a constant feature has no shape that could drift
-        return distance, "Ok"
     clustered = _dispersion([_of_feature(s, index, bins) for s in slots])
-    level: Level = "Ok"
-    for name, bound in (("Warn", signal.warn), ("Breach", signal.breach)):
-        if bound is None or distance < float(bound):
-            continue
+    # A constant feature has no shape, yet its values can go missing or become others.
+    special = SPECIAL_BINS if bins - SPECIAL_BINS >= 2 else 0
+
+    def alarms(bound: float) -> bool:
         detector = DriftDetector(
             bins,
-            psi_tolerance_to_eps(float(bound)),
+            psi_tolerance_to_eps(bound),
             clustered,
-            ordered=isinstance(feature, Number),
-            special=SPECIAL_BINS,
+            ordered=isinstance(feature, Number) and special > 0,
+            special=special,
             n_ref=int(reference.sum()),
         )
-        if _alarms(detector, series, shares(reference), threshold):
-            level = _level_of(SEVERITY[name])
-    return distance, level
+        return _alarms(detector, series, shares(reference), threshold)
+
+    return distance, _level(signal, distance, alarms)
+
+
+def _level(signal: Signal, distance: float, alarms: Callable[[float], bool]) -> Level:
+    """The highest level whose bound is passed, with evidence: `alarms` weighs it."""
+    bounds: tuple[tuple[Level, str | None], ...] = (
+        ("Breach", signal.breach),
+        ("Warn", signal.warn),
+    )
+    for level, bound in bounds:
+        if bound is not None and distance >= float(bound) and alarms(float(bound)):
+            return level
+    return "Ok"
 
 
 def _alarms(
@@ -285,23 +311,25 @@ def _prediction_drift(
     rows = sum(counts[-1].predictions.values())
     if rows < spec.window.min_samples:
         return _unknown(signal, rows, f"{rows} of {spec.window.min_samples} rows in the window.")
-    keys = sorted({*profile.predictions.counts, *(k for c in counts for k in c.predictions)})
-    if len(keys) < 2:
+    known = profile.predictions.counts
+    if not any(known.values()):
+        return _unknown(signal, rows, "The reference profile has no predictions.")
+    keys = {*known, *(k for c in counts for k in c.predictions)}
+    ranked = sorted(keys, key=lambda k: (-known.get(k, 0), k))
+    if len(ranked) < 2:
         return SignalStatus(name=signal.name, level="Ok", value="0", samples=rows)
-    reference = np.array([profile.predictions.counts.get(k, 0) for k in keys], dtype=np.float64)
-    series = [np.array([c.predictions.get(k, 0) for k in keys], np.float64) for c in counts]
-    noise = jensen_shannon_noise(rows, max(reference.sum(), 1.0), len(keys))
+    reference = _binned(known, ranked)
+    series = [_binned(c.predictions, ranked) for c in counts]
+    noise = jensen_shannon_noise(rows, reference.sum(), reference.size)
     raw = float(jensen_shannon(series[-1], reference))
     distance = math.sqrt(max(0.0, raw**2 - noise**2))
-    level: Level = "Ok"
-    for name, bound in (("Warn", signal.warn), ("Breach", signal.breach)):
-        if bound is None or distance < float(bound):
-            continue
-        eps = js_tolerance_to_eps(float(bound))
-        n_ref = int(reference.sum())
-        detector = DriftDetector(len(keys), eps, ordered=False, special=0, n_ref=n_ref)
-        if _alarms(detector, series, shares(reference), threshold):
-            level = _level_of(SEVERITY[name])
+
+    def alarms(bound: float) -> bool:
+        eps, n_ref = js_tolerance_to_eps(bound), int(reference.sum())
+        detector = DriftDetector(reference.size, eps, ordered=False, special=0, n_ref=n_ref)
+        return _alarms(detector, series, shares(reference), threshold)
+
+    level = _level(signal, distance, alarms)
     message = (
         f"The predictions are {distance:.3f} (Jensen-Shannon distance) from the reference, "
         f"on {rows} rows."
@@ -309,6 +337,15 @@ def _prediction_drift(
     return SignalStatus(
         name=signal.name, level=level, value=f"{distance:.3f}", samples=rows, message=message
     )
+
+
+def _binned(predictions: Mapping[str, int], ranked: Sequence[str]) -> Floats:
+    """Rows by class; the rarest classes, by the reference, are one where there are many."""
+    named, rest = ranked[:PREDICTION_BINS], ranked[PREDICTION_BINS:]
+    bins = [predictions.get(key, 0) for key in named]
+    if rest:
+        bins.append(sum(predictions.get(key, 0) for key in rest))
+    return np.array(bins, dtype=np.float64)
 
 
 def _performance(

@@ -1,5 +1,6 @@
 """Drift signals: what counts as drift, what is too little to say, and what never alarms."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec
-from tidegate.evidence.profile import Profile, make_profile
+from tidegate.evidence.profile import Number, Profile, make_profile
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.drift import Current, assess, broken, newest_window
 
@@ -193,3 +194,73 @@ def test_a_bound_stored_under_an_older_schema_makes_its_signal_unknown(bad: dict
 
 def test_a_window_of_no_length_stored_under_an_older_schema_is_one_slot() -> None:
     assert levels(current(), window={"size": "0s", "minSamples": 10})["inputs"] == "Ok"
+
+
+@pytest.mark.parametrize(
+    ("profile", "told"),
+    [
+        pytest.param(replace(PROFILE, features=()), "no feature", id="no features"),
+        pytest.param(replace(PROFILE, features=PROFILE.features * 2), "profile", id="other ones"),
+        pytest.param(
+            replace(PROFILE, features=tuple(replace(f, counts=(1, 1)) for f in PROFILE.features)),
+            "profile",
+            id="other bins",
+        ),
+        pytest.param(
+            replace(
+                PROFILE, features=tuple(replace(f, counts=(0,) * 13) for f in PROFILE.features)
+            ),
+            "no feature",
+            id="an empty reference",
+        ),
+    ],
+)
+def test_features_that_cannot_be_compared_are_unknown_and_said_to_be(
+    profile: Profile, told: str
+) -> None:
+    found = assess(spec(), replace(current(), profile=profile)).signals[0]
+    assert found.level == "Unknown"
+    assert told in found.message
+
+
+def test_predictions_without_a_reference_are_unknown() -> None:
+    blank = replace(PROFILE, predictions=replace(PROFILE.predictions, counts={}))
+    found = assess(spec(), replace(current(), profile=blank)).signals[1]
+    assert found.level == "Unknown"
+    assert "reference" in found.message
+
+
+def test_a_constant_feature_that_vanishes_is_drift() -> None:
+    constant = Number("k", edges=(), low=1.0, high=1.0, counts=(2000, 0, 0, 0))
+    seen = replace(current(), profile=replace(PROFILE, features=(constant,)))
+    for there, level in ((0, "Breach"), (100, "Ok")):
+        feature = (there, 100 - there, 0, 0)
+        windows = {k: replace(c, features=(feature,)) for k, c in seen.windows.items()}
+        assert levels(replace(seen, windows=windows))["inputs"] == level
+
+
+def test_a_thousand_classes_do_not_take_a_gigabyte() -> None:
+    """The alternatives that a detector weighs grow with the square of its bins."""
+    classes = {f"c{i:03}": 5 for i in range(600)}
+    many = replace(PROFILE, predictions=replace(PROFILE.predictions, counts=classes))
+    seen = current()
+    few = {k: replace(c, predictions={"c000": 100}) for k, c in seen.windows.items()}
+    tracemalloc.start()
+    try:
+        found = assess(spec(), replace(seen, profile=many, windows=few)).signals[1]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.level == "Breach"
+    assert most < 20e6
+
+
+def test_broken_features_are_named_up_to_a_handful() -> None:
+    wide = replace(PROFILE, features=PROFILE.features * 20)
+    seen = current()
+    windows = {
+        k: replace(c, features=((0,) * 10 + (100, 0, 0),) * 60) for k, c in seen.windows.items()
+    }
+    told = broken(spec(), replace(seen, profile=wide, windows=windows))
+    assert told.endswith("and 55 more")
+    assert len(told) < 300
