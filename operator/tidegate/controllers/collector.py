@@ -37,9 +37,10 @@ class Gathered:
     confirmed: Mapping[str, int] = field(default_factory=dict)
     """The routing generation that each followed pod acts on, by uid."""
     closed_through: int | None = None
-    """The newest slot that every ready pod has closed; None before all of them were heard once.
+    """The newest slot that every pod has closed; None before all ready ones were heard once.
 
-    Pods that have been silent for too long hold up nobody.
+    A pod that stops being ready holds the slot open as long as it was heard lately: what it
+    counted before is the evidence that matters most. Silent pods hold up nobody.
     """
     labels_closed_through: int | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
@@ -163,8 +164,11 @@ class Collector:
         followed.targets, followed.every, followed.generation, followed.envelope = wanted
         followed.after = after
         followed.labels_after = after if labels_after is None else labels_after
+        was_ready = {t.uid: t.ready for t in had[0]}
         for target in targets:
-            followed.members.setdefault(target.uid, Member(self._clock()))
+            member = followed.members.setdefault(target.uid, Member(self._clock()))
+            if was_ready.get(target.uid) is None or target.ready > was_ready[target.uid]:
+                member.heard_at = self._clock()  # it is back: its time to be heard begins anew
         if wanted != had:
             followed.changed.set()
         if followed.task is None or followed.task.done():
@@ -184,7 +188,11 @@ class Collector:
         members = followed.members
         stale = self._clock() - followed.fresh_seconds
         silent = tuple(t.uid for t in followed.targets if members[t.uid].heard_at < stale)
-        heeded = [members[t.uid] for t in followed.targets if t.ready and t.uid not in silent]
+        heeded = [
+            members[t.uid]
+            for t in followed.targets
+            if t.uid not in silent and (t.ready or members[t.uid].closed_through is not None)
+        ]
         return Gathered(
             windows=merged(m.windows for m in members.values()),
             labels=merged_labels(m.labels for m in members.values()),

@@ -193,10 +193,44 @@ async def test_evidence_that_is_old_closes_nothing(world: World) -> None:
     assert world.requests() == 1
 
 
-async def test_a_pod_that_is_not_ready_does_not_hold_the_slots_open(world: World) -> None:
-    world.sidecars.reports = {"p1": report("p1", closed=9), "p2": report("p2", closed=2)}
+async def test_a_pod_that_stops_being_ready_holds_its_last_slots_open_for_a_while(
+    world: World,
+) -> None:
+    world.sidecars.reports = {"p1": report("p1", closed=9), "p2": report("p2", closed=8)}
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 8)
     world.follow(target("p1"), target("p2", ready=False))
-    await world.until(lambda: len(world.collector.gathered(KEY).confirmed) == 2)
+    world.sidecars.reports["p1"] = report("p1", closed=10)
+    await world.until(lambda: world.collector._followed[KEY].members["p1"].closed_through == 10)
+    assert world.collector.gathered(KEY).closed_through == 8
+    world.sidecars.reports["p2"] = report("p2", closed=10, requests={9: 7})
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 10)
+    assert world.requests() == 7
+    del world.sidecars.reports["p2"]
+    world.sidecars.reports["p1"] = report("p1", closed=12)
+    world.now += 31
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 12)
+
+
+async def test_a_pod_that_was_never_ready_nor_heard_holds_nobody_up(world: World) -> None:
+    world.sidecars.reports = {"p1": report("p1", closed=9)}
+    world.follow(target("p1"), target("p2", ready=False))
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 9)
+    assert world.silences == []
+
+
+@pytest.mark.parametrize("meanwhile", [(), (target("p1", ready=False),)], ids=["gone", "unready"])
+async def test_a_pod_that_comes_back_has_time_to_be_heard(
+    world: World, meanwhile: tuple[Target, ...]
+) -> None:
+    world.sidecars.reports["p1"] = report("p1", closed=9, requests={9: 1})
+    world.follow(target("p1"))
+    await world.until(lambda: world.requests() == 1)
+    del world.sidecars.reports["p1"]
+    world.follow(*meanwhile)
+    world.now += 31
+    world.follow(target("p1"))
+    assert world.collector.gathered(KEY).silent == ()
     assert world.collector.gathered(KEY).closed_through == 9
 
 

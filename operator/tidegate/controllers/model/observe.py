@@ -52,7 +52,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
     slices = cluster.store.labelled(ENDPOINT_SLICES, namespace, names.LABEL_MODEL, label)
     gathered = cluster.collector.gathered(key)
     policy = policy_of(model, cluster.drift_policies(model.metadata.namespace))
-    pods = tuple(_pods(slices))
+    pods, unready = _pods(slices)
     return Observed(
         model=model,
         wanted=wanted,
@@ -60,6 +60,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         deployed={d["metadata"]["name"]: int(d["spec"].get("replicas", 1)) for d in deployments},
         failures=await _failures(model, cluster, deployments, pods, now),
         pods=pods,
+        unready=unready,
         serving=stable,
         routing=routing,
         confirmed=gathered.confirmed,
@@ -83,8 +84,22 @@ def _revisions(*objects: Manifest) -> dict[str, Revision]:
     return found
 
 
-def _pods(slices: Iterable[Manifest]) -> Iterator[Pod]:
-    """The ready pods behind the revisions' Services."""
+def _pods(slices: Iterable[Manifest]) -> tuple[tuple[Pod, ...], tuple[Pod, ...]]:
+    """The pods behind the revisions' Services: the ready ones, and the others."""
+    found: dict[str, Pod] = {}
+    ready: set[str] = set()
+    for pod, is_ready in _endpoints(slices):
+        # While endpoints move from slice to slice, one may stand in two, as it was and as it is.
+        if is_ready or pod.uid not in ready:
+            found[pod.uid] = pod
+        if is_ready:
+            ready.add(pod.uid)
+    pods = tuple(found.values())
+    return tuple(p for p in pods if p.uid in ready), tuple(p for p in pods if p.uid not in ready)
+
+
+def _endpoints(slices: Iterable[Manifest]) -> Iterator[tuple[Pod, bool]]:
+    """Each endpoint as a pod, and whether it is ready; a pod is listed until it is gone."""
     for piece in slices:
         revision = piece["metadata"].get("labels", {}).get(names.LABEL_REVISION)
         if revision is None:
@@ -92,8 +107,8 @@ def _pods(slices: Iterable[Manifest]) -> Iterator[Pod]:
         for endpoint in piece.get("endpoints") or ():
             ready = (endpoint.get("conditions") or {}).get("ready", False)
             uid = (endpoint.get("targetRef") or {}).get("uid")
-            if ready and uid and endpoint.get("addresses"):
-                yield Pod(uid, endpoint["addresses"][0], revision)
+            if uid and endpoint.get("addresses"):
+                yield Pod(uid, endpoint["addresses"][0], revision), bool(ready)
 
 
 def _selected_revision(service: Manifest) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from tidegate.api.meta import duration, parse_timestamp, timestamp
-from tidegate.api.names import ConditionType, Reason
+from tidegate.api.names import TRAFFIC_PORT, ConditionType, Reason
 from tidegate.api.v1alpha1.model import AnalysisStep as Analyse
 from tidegate.api.v1alpha1.model import (
     DecisionStatus,
@@ -446,7 +446,7 @@ def _routing(
         stable_address=address(stable.name, namespace),
         candidate=split,
         members=tuple(
-            Member(p.uid, f"{p.ip}:8080", p.revision)
+            Member(p.uid, p.at(TRAFFIC_PORT), p.revision)
             for p in sorted(seen.pods, key=lambda p: p.uid)
             if p.revision in names
         ),

@@ -1,6 +1,7 @@
 """A Model's reconcile: read once, decide once, apply what differs, write the status once."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from tidegate.api import names
@@ -11,7 +12,7 @@ from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.model.desired import Sealed, desired
 from tidegate.controllers.model.observe import observe
 from tidegate.controllers.model.plan import Plan, plan
-from tidegate.controllers.model.state import Observed, public_name
+from tidegate.controllers.model.state import Observed, Pod, public_name
 from tidegate.controllers.model.status import status
 from tidegate.evidence.windows import SLOT_SECONDS, slot_of
 from tidegate.traffic.signing import public_pem, seal
@@ -82,15 +83,18 @@ def _follow(
     horizon = duration(seen.model.spec.monitoring.feedback.horizon)
     cluster.collector.follow(
         key,
-        tuple(
-            Target(p.uid, f"{p.ip}:{names.CONTROL_PORT}", p.revision, ready=True) for p in seen.pods
-        ),
+        (*_targets(seen.pods, ready=True), *_targets(seen.unready, ready=False)),
         after=slot_of(now.timestamp()) - KEPT_SLOTS,
         labels_after=slot_of((now - horizon).timestamp()) - KEPT_SLOTS,
         every=every,
         generation=step.routing.generation if step.routing else 0,
         envelope=sealed.envelope if sealed else None,
     )
+
+
+def _targets(pods: Iterable[Pod], *, ready: bool) -> Iterator[Target]:
+    for pod in pods:
+        yield Target(pod.uid, pod.at(names.CONTROL_PORT), pod.revision, ready)
 
 
 async def _tell(seen: Observed, step: Plan, cluster: Cluster) -> None:

@@ -83,11 +83,15 @@ def routing_name(model: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A ready pod of a revision."""
+    """A pod of a revision."""
 
     uid: str
     ip: str
     revision: str
+
+    def at(self, port: int) -> str:
+        """`ip:port`, an IPv6 address in brackets."""
+        return f"[{self.ip}]:{port}" if ":" in self.ip else f"{self.ip}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,8 @@ class Observed:
     """Why a revision's pods don't start, in words, where it is known."""
     pods: tuple[Pod, ...] = ()
     """The ready pods."""
+    unready: tuple[Pod, ...] = ()
+    """The other pods: they get no traffic, but what they have counted is evidence."""
     serving: str | None = None
     """The stable revision: see `serving`."""
     routing: Routing | None = None

@@ -6,7 +6,7 @@ from tests.unit.controllers.model.scenes import NEW, OLD, Story, model
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.desired import Sealed, desired
-from tidegate.controllers.model.observe import _complaint, _pods, _revisions, _selected_revision
+from tidegate.controllers.model.observe import _complaint, _revisions, _selected_revision
 from tidegate.controllers.model.plan import Plan
 
 SEALED = Sealed('{"document": "…"}', "-----BEGIN PUBLIC KEY-----")
@@ -116,28 +116,6 @@ def test_a_revision_can_be_read_back_from_each_of_its_two_objects() -> None:
     assert _revisions(revision) == _revisions(deployment)
     assert _revisions(revision) == {OLD.name: OLD}
     assert _revisions({"metadata": {"name": "somebody-elses"}}) == {}
-
-
-def test_only_ready_pods_behind_a_revisions_service_count() -> None:
-    def slice_of(labels: dict[str, str], endpoints: object) -> dict[str, Any]:
-        return {"metadata": {"name": "s", "labels": labels}, "endpoints": endpoints}
-
-    def endpoint(uid: str, *, ready: bool) -> dict[str, Any]:
-        return {
-            "addresses": ["10.0.0.9"],
-            "conditions": {"ready": ready},
-            "targetRef": {"uid": uid},
-        }
-
-    revision = {"tidegate.dev/revision": OLD.name}
-    found = _pods(
-        [
-            slice_of(revision, [endpoint("a", ready=True), endpoint("b", ready=False), {}]),
-            slice_of(revision, None),
-            slice_of({}, [endpoint("c", ready=True)]),
-        ]
-    )
-    assert [(p.uid, p.revision) for p in found] == [("a", OLD.name)]
 
 
 def test_a_pod_that_does_not_start_is_explained() -> None:
