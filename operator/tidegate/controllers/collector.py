@@ -61,7 +61,8 @@ class Member:
         self.heard_at = since
         self.answers: bool | None = None
         """Whether it answered when it was last asked; None before."""
-        self.asked_profile = False
+        self.has_no_profile = False
+        """Whether it was asked for its profile and had none that can be read."""
 
     def take(self, report: Report) -> bool:
         """Book a report; whether it says anything new."""
@@ -270,15 +271,16 @@ class Collector:
 
     async def _read_profile(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
         member = followed.members[target.uid]
-        if target.revision in followed.profiles or member.asked_profile:
+        if target.revision in followed.profiles or member.has_no_profile:
             return
         try:
             profile = await self._sidecars.profile(target)
         except TerminalError as error:  # a broken profile is none; the windows still count
             self._on_silence(f"{key}: pod {target.uid} has no readable profile: {error}")
             profile = None
-        member.asked_profile = True
-        if profile is not None:
+        if profile is None:
+            member.has_no_profile = True
+        else:
             followed.profiles[target.revision] = profile
             self._on_news(key)
 

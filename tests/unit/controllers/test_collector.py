@@ -10,10 +10,12 @@ from tests.fakes import FakeSidecars
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.sidecars import Target
 from tidegate.controllers.collector import KEPT_SLOTS, Collector, Member
+from tidegate.evidence.profile import Predictions, Profile
 from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, merged, merged_labels
 
 KEY = ObjectKey("Model", "growth", "churn")
 STABLE = "churn-1"
+PROFILE = Profile("classification", 0, (), Predictions("category"))
 
 
 def target(uid: str = "p1", *, ready: bool = True, revision: str = STABLE) -> Target:
@@ -259,6 +261,17 @@ async def test_a_broken_profile_costs_no_evidence(world: World) -> None:
     assert gathered.closed_through == 9
     assert gathered.profiles == {}
     assert len(world.silences) == 1
+
+
+async def test_a_profile_is_read_again_when_the_pod_comes_back(world: World) -> None:
+    world.sidecars.reports["p1"] = report(closed=9, requests={9: 1})
+    world.sidecars.profiles["p1"] = PROFILE
+    world.follow(target())
+    await world.until(lambda: world.collector.gathered(KEY).profiles == {STABLE: PROFILE})
+    world.follow()
+    await world.until(lambda: world.collector.gathered(KEY).profiles == {})
+    world.follow(target())
+    await world.until(lambda: world.collector.gathered(KEY).profiles == {STABLE: PROFILE})
 
 
 async def test_forgets(world: World) -> None:
