@@ -17,7 +17,11 @@ def observe(policy: DriftPolicy, cluster: Cluster) -> Observed:
     namespace = policy.metadata.namespace
     jobs = cluster.training_jobs(namespace)
     policies = cluster.drift_policies(namespace)
-    models = (m for m in cluster.models(namespace) if _chooses(m, policies, policy))
+    models = (
+        m
+        for m in cluster.models(namespace)
+        if m.metadata.deletion_timestamp is None and _chooses(m, policies, policy)
+    )
     return Observed(policy, tuple(_watched(policy, m, jobs, cluster) for m in models))
 
 

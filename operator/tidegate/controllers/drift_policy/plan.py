@@ -1,7 +1,7 @@
 """The decisions of a DriftPolicy's reconcile: levels, and what is done about them. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from tidegate.api.meta import duration, parse_timestamp, timestamp
@@ -69,6 +69,29 @@ def plan(seen: Observed, now: datetime) -> Plan:
     window = duration(spec.window.size)
     pause = min(max(window / POLLS_PER_WINDOW, SHORTEST_POLL), LONGEST_POLL)
     return Plan(tuple(models), tuple(runs), tuple(told), pause)
+
+
+def refused(step: Plan, run: NewRun, why: str) -> Plan:
+    """The plan after the API server has refused a run: said, and tried again after the cooldown."""
+    name = run.model.metadata.name
+    changes = {
+        "reason": Reason.INVALID_SPEC,
+        "message": f"The API server refuses the TrainingJob: {why}",
+        "training_job": None,
+    }
+    models = tuple(
+        m.model_copy(update={"last_action": m.last_action.model_copy(update=changes)})
+        if m.name == name and m.last_action is not None
+        else m
+        for m in step.models
+    )
+    told = tuple(
+        replace(t, action=t.action.model_copy(update=changes))
+        if t.model.metadata.name == name
+        else t
+        for t in step.told
+    )
+    return replace(step, models=models, told=told)
 
 
 def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDrift:

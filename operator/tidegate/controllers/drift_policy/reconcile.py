@@ -1,14 +1,17 @@
 """A DriftPolicy's reconcile: read once, decide once, act, write the status once."""
 
+import asyncio
 import logging
 from datetime import datetime, timedelta
 
 from tidegate.api.meta import ObjectKey
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.drift_policy.desired import training_job
 from tidegate.controllers.drift_policy.observe import observe
-from tidegate.controllers.drift_policy.plan import Plan, plan
+from tidegate.controllers.drift_policy.plan import Plan, plan, refused
 from tidegate.controllers.drift_policy.status import status
+from tidegate.errors import TerminalError
 from tidegate.rollout.drift import SEVERITY
 
 logger = logging.getLogger(__name__)
@@ -20,13 +23,25 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     if policy is None or policy.metadata.deletion_timestamp is not None:
         return None
     seen = observe(policy, cluster)
-    step = plan(seen, now)
-    for run in step.runs:
-        if await cluster.create(training_job(policy, run)) is not None:
-            cluster.metrics.retrains.labels(key.namespace, run.model.metadata.name).inc()
+    # In a thread: a wide Model takes seconds, and the event loop renews the lease meanwhile.
+    step = await _start(await asyncio.to_thread(plan, seen, now), policy, cluster)
     await _tell(key, step, cluster)
     await cluster.apply_status(key, status(seen, step, now))
     return step.requeue_after if seen.watched else None
+
+
+async def _start(step: Plan, policy: DriftPolicy, cluster: Cluster) -> Plan:
+    """Create the runs; what came of the plan."""
+    for run in step.runs:
+        meta = run.model.metadata
+        try:
+            created = await cluster.create(training_job(policy, run))
+        except TerminalError as error:  # the other Models must not wait for this one's template
+            step = refused(step, run, str(error))
+            continue
+        if created is not None:
+            cluster.metrics.retrains.labels(meta.namespace, meta.name).inc()
+    return step
 
 
 async def _tell(key: ObjectKey, step: Plan, cluster: Cluster) -> None:
