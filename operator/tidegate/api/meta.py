@@ -62,7 +62,8 @@ class ObjectKey(NamedTuple):
 
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-DURATION_PATTERN = r"^([0-9]+(ms|s|m|h|d))+$"
+# Six digits and twenty characters: added to any present day, it stays within the calendar.
+DURATION_PATTERN = r"^([0-9]{1,6}(ms|s|m|h|d))+$"
 DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?$"
 
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=20)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.api.v1alpha1.model import Model
@@ -294,3 +295,11 @@ def test_a_silent_model_is_unknown_and_raises_no_alarm() -> None:
     step = plan(seen, NOW)
     assert (step.models[0].level, step.told) == ("Unknown", ())
     assert replace(step, models=()).runs == ()
+
+
+def test_the_longest_cooldown_that_the_schema_takes_ends_before_the_calendar() -> None:
+    story = Story(retrain={"cooldown": "999999d999999d99999d", "maxPerWeek": 2})
+    assert any(story.window(wrong=0.4).runs for _ in range(3))
+    assert story.policy.status.models[0].next_retrain_allowed_at is not None
+    with pytest.raises(ValidationError):
+        Story(retrain={"cooldown": "9999999d", "maxPerWeek": 2})
