@@ -95,7 +95,7 @@ def test_bare_values_are_rows_of_a_model_with_one_feature() -> None:
 
 def test_fp32_counts_as_the_decimal_that_it_stands_for() -> None:
     values = [0.7, 1234.56, -3e-8, 0.0, 16777217.0, 1 / 3]
-    data = np.float32(values).tolist()
+    data = np.array(values, np.float32).tolist()
     question = {"inputs": [{**tensor("age", [6], data), "datatype": "FP32"}]}
     (found,) = columns_of(question, 6, ["age"])
     assert found[:4] == values[:4]

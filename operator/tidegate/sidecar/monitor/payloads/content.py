@@ -9,7 +9,7 @@ import orjson
 from tidegate.sidecar.framing import FramingError, unchunked
 from tidegate.sidecar.monitor.payloads.table import VALUES_LIMIT, UnparsedError
 
-CONTENT_LIMIT_BYTES = 8 << 20  # what a compressed body may grow to
+CONTENT_LIMIT_BYTES = 4 << 20  # what a compressed body may grow to; reading it takes 16 times that
 PARTS_LIMIT = 1 << 18  # lists and objects of one document: an empty list is ten times its text
 
 _BINARY = b'"binary_data_size"'

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ROWS_LIMIT = 1 << 16
-VALUES_LIMIT = 1 << 20  # of one payload: a row of few bytes must not become a thousand columns
+VALUES_LIMIT = 1 << 19  # of one payload: a row of few bytes must not become a thousand columns
 
 Columns = list[list[Any]]
 """The values of each feature, in the profile's order."""
@@ -58,9 +58,11 @@ def from_columns(found: Mapping[str, list[Any]], names: Sequence[str]) -> Column
 
 def from_named_rows(header: Sequence[Any], rows: Sequence[Any], names: Sequence[str]) -> Columns:
     """Rows as lists under a header in any order."""
-    check_size(len(rows), len(header))
-    known = [name for name in header if name in set(names)]
-    if not known or len(known) != len(set(known)):  # which of two columns the model read is unknown
+    check_size(len(rows), len(names))
+    wanted = set(names)
+    places = [(name, place) for place, name in enumerate(header) if name in wanted]
+    if len(dict(places)) < len(places):  # which of two columns the model read is unknown
         raise UnparsedError("feature_names")
-    columns = from_rows(rows, header)
-    return from_columns(dict(zip(header, columns, strict=True)), names)
+    if not all(isinstance(row, list) and len(row) == len(header) for row in rows):
+        raise UnparsedError("feature_count")
+    return from_columns({name: [row[place] for row in rows] for name, place in places}, names)
