@@ -8,8 +8,8 @@ from typing import Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tidegate.api.meta import ApiModel, ObjectKey
-from tidegate.api.names import ANNOTATION_INTENT, short_hash
+from tidegate.api.meta import ApiModel, ObjectKey, ObjectMeta
+from tidegate.api.names import ANNOTATION_INTENT, Reason, short_hash
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.api.v1alpha1.model import Model
 from tidegate.api.v1alpha1.training_job import TrainingJob
@@ -29,7 +29,7 @@ from tidegate.controllers.events import event
 from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.objects import readable, typed
 from tidegate.controllers.store import Store
-from tidegate.errors import TidegateError
+from tidegate.errors import TerminalError, TidegateError
 from tidegate.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,10 @@ class Cluster:
     # Writing
 
     async def apply(self, manifests: Iterable[Manifest]) -> int:
-        """Make the objects so, in order; the number of writes, none where nothing differs."""
+        """Make the objects so, in order; the number of writes, none where nothing differs.
+
+        TerminalError(NameTaken) where an object of that name belongs to somebody else.
+        """
         writes = 0
         for manifest in manifests:
             writes += await self._apply(manifest)
@@ -121,6 +124,10 @@ class Cluster:
         live = self.store.get(resource, meta["namespace"], meta["name"])
         if live is not None and self._is_so(live, manifest, intent):
             return False
+        # The store holds only what carries our label: what it lacks may still be somebody's.
+        present = live or await self._kube.get(resource, meta["namespace"], meta["name"])
+        if present is not None:
+            _check_owner(present, manifest)
         annotations = {**meta.get("annotations", {}), ANNOTATION_INTENT: intent}
         marked = {**manifest, "metadata": {**meta, "annotations": annotations}}
         applied = await self._kube.apply(marked)
@@ -191,6 +198,25 @@ class Cluster:
             )
         except TidegateError as error:
             logger.warning("no Event %s about %s: %s", reason, about.metadata.name, error)
+
+
+def _check_owner(present: Manifest, wanted: Manifest) -> None:
+    """Refuse to take over an object that is not controlled by the owner that we make it for.
+
+    Compared by name: what an owner that was deleted left behind is its successor's to take.
+    """
+    if _owner(present) != _owner(wanted):
+        name = f"{wanted['kind']} {wanted['metadata']['name']}"
+        raise TerminalError(
+            Reason.NAME_TAKEN,
+            f"{name} exists already and belongs to somebody else: delete or rename it, or choose "
+            "another name for this object.",
+        )
+
+
+def _owner(manifest: Manifest) -> tuple[str, str, str] | None:
+    owner = typed(ObjectMeta, manifest["metadata"]).owner()
+    return None if owner is None else (owner.api_version, owner.kind, owner.name)
 
 
 def _hash(manifest: Manifest) -> str:

@@ -56,8 +56,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.DATA_FRESH: "Every watched Model reports.",
     Reason.ARTIFACT_INVALID: "The folder is not a model that Tidegate can load; publish it again.",
     Reason.STARTED: "The job was started.",
-    Reason.NAME_TAKEN: "A Job of the wanted name exists and belongs to something else: delete it, "
-    "or create the TrainingJob under another name.",
+    Reason.NAME_TAKEN: "An object of the wanted name exists and belongs to somebody else; it is "
+    "left alone: delete it, or use another name. The message says which one.",
     Reason.PENDING: "Nothing has run yet.",
     Reason.FETCHING: "The tables are being fetched and their digests checked.",
     Reason.VALIDATING: "The data's rules are being checked.",

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from tidegate.api import names
 from tidegate.api.meta import ObjectKey, duration
+from tidegate.api.names import ConditionType
 from tidegate.clients.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES
 from tidegate.clients.sidecars import Target
 from tidegate.controllers.cluster import Cluster
@@ -14,6 +15,7 @@ from tidegate.controllers.model.observe import observe
 from tidegate.controllers.model.plan import Plan, plan
 from tidegate.controllers.model.state import Observed, Pod, public_name
 from tidegate.controllers.model.status import status
+from tidegate.errors import TerminalError
 from tidegate.evidence.windows import SLOT_SECONDS, slot_of
 from tidegate.traffic.signing import public_pem, seal
 
@@ -23,6 +25,7 @@ KEPT_SLOTS = 3600 // SLOT_SECONDS
 POLL_SECONDS = 3.0  # in a rollout: a slot closes every ten seconds
 QUIET_POLL_SECONDS = 60.0
 POLLS_PER_DRIFT_WINDOW = 6
+AGAIN_WHEN_REFUSED = timedelta(seconds=60)  # objects without our label have no watch
 
 
 async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelta | None:
@@ -34,13 +37,14 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     seen = await observe(key, model, cluster, now)
     step = plan(seen, now)
     sealed = _sealed(step, cluster)
-    await cluster.apply(desired(model, step, sealed, cluster.settings.image_pull_policy))
-    await _prune(seen, step, cluster)
+    refused = await _apply(seen, step, sealed, cluster)
     _follow(key, seen, step, sealed, cluster, now)
     await _tell(seen, step, cluster)
     _measure(seen, step, cluster, now)
-    await cluster.apply_status(key, status(seen, step, now))
-    return step.requeue_after
+    await cluster.apply_status(key, status(seen, step, now, refused))
+    if refused is None:
+        return step.requeue_after
+    return min(step.requeue_after or AGAIN_WHEN_REFUSED, AGAIN_WHEN_REFUSED)
 
 
 def _sealed(step: Plan, cluster: Cluster) -> Sealed | None:
@@ -48,6 +52,21 @@ def _sealed(step: Plan, cluster: Cluster) -> Sealed | None:
         return None
     key = cluster.signing_key
     return Sealed(seal(step.routing.to_json(), key), public_pem(key))
+
+
+async def _apply(
+    seen: Observed, step: Plan, sealed: Sealed | None, cluster: Cluster
+) -> TerminalError | None:
+    """Make the objects so; why that is refused, if it is: then nothing is deleted either."""
+    try:
+        await cluster.apply(desired(seen.model, step, sealed, cluster.settings.image_pull_policy))
+    except TerminalError as error:
+        meta, told = seen.model.metadata, seen.model.status.condition(ConditionType.ACCEPTED)
+        if told is None or told.message != str(error)[:1024]:
+            logger.warning("%s/%s: %s: %s", meta.namespace, meta.name, error.reason, error)
+        return error
+    await _prune(seen, step, cluster)
+    return None
 
 
 async def _prune(seen: Observed, step: Plan, cluster: Cluster) -> None:

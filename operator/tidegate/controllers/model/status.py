@@ -9,6 +9,7 @@ from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model import ModelStatus, RevisionStatus, RolloutStatus
 from tidegate.controllers.model.plan import DECISIONS_KEPT, Plan, confirmed, steps_of
 from tidegate.controllers.model.state import Observed, Revision
+from tidegate.errors import TerminalError
 from tidegate.evidence.windows import SLOT_SECONDS
 from tidegate.rollout.analysis import metrics_of
 
@@ -20,10 +21,15 @@ MOST_OFTEN, LEAST_OFTEN = timedelta(seconds=SLOT_SECONDS), timedelta(minutes=1)
 OFTEN_AS_AGE = 20
 
 
-def status(seen: Observed, plan: Plan, now: datetime) -> ModelStatus:
-    """The whole status; equal to the old one where nothing is new."""
+def status(
+    seen: Observed, plan: Plan, now: datetime, refused: TerminalError | None = None
+) -> ModelStatus:
+    """The whole status; equal to the old one where nothing is new.
+
+    `refused`: why the objects that the plan asks for can't be made.
+    """
     old = seen.model.status
-    conditions = merge_conditions(old.conditions, tuple(_conditions(seen, plan)), now)
+    conditions = merge_conditions(old.conditions, tuple(_conditions(seen, plan, refused)), now)
     new = ModelStatus(
         observed_generation=seen.model.metadata.generation,
         stable=_stable(seen, plan, now),
@@ -96,9 +102,9 @@ def _at(now: datetime) -> str:
     return timestamp(now)
 
 
-def _conditions(seen: Observed, plan: Plan) -> Iterator[Condition]:
+def _conditions(seen: Observed, plan: Plan, refused: TerminalError | None) -> Iterator[Condition]:
     parts = [
-        _condition(seen, ConditionType.ACCEPTED, _true(seen.wanted.accepted), *_accepted(seen)),
+        _condition(seen, ConditionType.ACCEPTED, *_accepted(seen, refused)),
         _condition(
             seen,
             ConditionType.ARTIFACT_RESOLVED,
@@ -136,10 +142,13 @@ def _true(good: bool) -> State:  # noqa: FBT001  # it translates a bool
     return "True" if good else "False"
 
 
-def _accepted(seen: Observed) -> tuple[Reason, str]:
+def _accepted(seen: Observed, refused: TerminalError | None) -> tuple[State, Reason, str]:
+    if refused is not None:
+        known = refused.reason == Reason.NAME_TAKEN
+        return "False", Reason.NAME_TAKEN if known else Reason.INVALID_SPEC, str(refused)
     if seen.wanted.accepted:
-        return Reason.VALID, "The spec can be carried out."
-    return seen.wanted.reason, seen.wanted.message
+        return "True", Reason.VALID, "The spec can be carried out."
+    return "False", seen.wanted.reason, seen.wanted.message
 
 
 def _available(seen: Observed, plan: Plan) -> Condition:

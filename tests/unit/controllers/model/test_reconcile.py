@@ -25,6 +25,8 @@ from tidegate.clients.resources import (
     ENDPOINT_SLICES,
     MODELS,
     SERVICES,
+    Resource,
+    of_manifest,
 )
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector, Gathered
@@ -32,6 +34,7 @@ from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.model.reconcile import reconcile
 from tidegate.controllers.model.state import revision_name
 from tidegate.controllers.store import Store
+from tidegate.errors import TerminalError
 from tidegate.evidence.windows import BlockKey, Counts, slot_of
 from tidegate.settings import Settings
 from tidegate.traffic.routing import Routing
@@ -54,10 +57,14 @@ class MortalKube(FakeKube):
         super().__init__()
         self.dies_at: int | None = None
         self.after_effect = False
+        self.refused = ""
+        """The name of the Deployment that admission refuses."""
 
     @override
     async def apply(self, manifest: Manifest) -> Manifest:
         self._die(before=True)
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == self.refused:
+            raise TerminalError("Invalid", "no such CPU")
         done = await super().apply(manifest)
         self._die(before=False)
         return done
@@ -125,6 +132,8 @@ class World:
         self.windows: dict[BlockKey, Counts] = {}
         self.strategy = strategy
         self.deaths = 0
+        self.hidden: tuple[Resource, str] | None = None
+        """An object without our label, which the watches don't bring."""
         self.cluster = self._operator()
 
     def _operator(self) -> Cluster:
@@ -177,6 +186,7 @@ class World:
             self._clients()
             for resource in (*CUSTOM, *CHILDREN):
                 objects, version = await self.kube.list(resource)
+                objects = [o for o in objects if (resource, o["metadata"]["name"]) != self.hidden]
                 self.cluster.store.replace(resource, None, objects, version)
             try:
                 await reconcile(KEY, self.cluster, self.now)
@@ -208,7 +218,7 @@ class World:
 
     def routing(self) -> Routing | None:
         config = self.kube.objects.get((CONFIG_MAPS, "growth", "churn-routing"))
-        if config is None:
+        if config is None or "data" not in config:
             return None
         envelope = config["data"][names.ROUTING_FILE]
         return Routing.from_json(unseal(envelope, SIGNING_KEY.public_key()))
@@ -347,6 +357,62 @@ async def test_an_edited_selector_promotes_nobody() -> None:
     service = world.kube.objects[SERVICES, "growth", "churn"]
     assert service["spec"]["selector"][names.LABEL_REVISION] == OLD
     assert world.model().status.decisions[-1].action != "Promote"
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "name"),
+    [
+        ("Service", "v1", "churn"),
+        ("ConfigMap", "v1", "churn-routing"),
+        ("PodDisruptionBudget", "policy/v1", "churn"),
+    ],
+)
+async def test_what_belongs_to_somebody_else_is_left_alone_and_named(
+    kind: str, version: str, name: str
+) -> None:
+    world = World(error=0.0)
+    theirs = {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "growth", "annotations": {"whose": "theirs"}},
+    }
+    kept = world.kube._store(theirs)
+    world.hidden = (of_manifest(theirs), name)
+    await world.want(OLD_DIGEST)
+    await world.run(3)
+    assert world.kube.objects[of_manifest(theirs), "growth", name] == kept
+    for condition in ("Accepted", "Ready"):
+        found = world.model().status.condition(condition)
+        assert found is not None
+        assert (found.status, found.reason) == ("False", "NameTaken")
+        assert f"{kind} {name} exists" in found.message
+    before = list(world.kube.writes)
+    await world.run(3)
+    applied = [w for w in world.kube.writes[len(before) :] if w[0] != "apply"]
+    assert applied == [], "the status is written once"
+    world.hidden = None
+    world.kube.vanish(of_manifest(theirs), "growth", name)
+    await world.run(4)
+    ready = world.model().status.condition("Ready")
+    assert ready is not None
+    assert ready.status == "True"
+
+
+async def test_a_candidate_that_is_refused_leaves_stable_serving() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    world.kube.refused = NEW
+    await world.want(NEW_DIGEST)
+    await world.run(3)
+    accepted = world.model().status.condition("Accepted")
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == ("False", "InvalidSpec")
+    assert "no such CPU" in accepted.message
+    routing = world.routing()
+    assert routing is not None
+    assert (routing.stable, routing.candidate) == (OLD, None)
+    assert world.names(DEPLOYMENTS) == {OLD}
 
 
 @pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES, CONFIG_MAPS])
