@@ -454,10 +454,12 @@ def _routing(
         feedback_horizon_seconds=int(duration(feedback.horizon).total_seconds()),
         feedback_enabled=feedback.enabled,
     )
-    if wanted == seen.routing:
+    # A document is pushed before it is stored: pods may act on one that never was.
+    ahead = max(seen.confirmed.values(), default=0)
+    if wanted == seen.routing and ahead <= wanted.generation:
         return wanted
     # Seconds since 1970 keep the generation rising even when ConfigMap and status are both lost.
-    return replace(wanted, generation=max(wanted.generation + 1, int(now.timestamp())))
+    return replace(wanted, generation=max(wanted.generation + 1, ahead + 1, int(now.timestamp())))
 
 
 def _edges(seen: Observed, stable: Revision) -> tuple[float, ...]:

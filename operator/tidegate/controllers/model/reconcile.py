@@ -37,8 +37,12 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     seen = await observe(key, model, cluster, now)
     step = plan(seen, now)
     sealed = _sealed(step, cluster)
-    refused = await _apply(seen, step, sealed, cluster)
+    # The push comes before the write: a rollback must reach the pods while the API server fails.
+    # A pod that starts in between reads the older document first, and gets the newer one by the
+    # next push or from the ConfigMap. Should the write never come to pass, the next look sees
+    # that pods are ahead of what is stored, and tells them anew.
     _follow(key, seen, step, sealed, cluster, now)
+    refused = await _apply(seen, step, sealed, cluster)
     await _tell(seen, step, cluster)
     _measure(seen, step, cluster, now)
     await cluster.apply_status(key, status(seen, step, now, refused))

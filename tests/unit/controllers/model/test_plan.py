@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, model
+from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, model, pod
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import plan
@@ -354,3 +354,15 @@ def test_an_old_rollout_writes_its_evidence_down_less_often() -> None:
         writes.append(count)
     assert writes[0] >= 15
     assert writes[2] <= 6
+
+
+def test_pods_that_act_on_a_document_that_was_never_stored_are_told_anew() -> None:
+    story = Story()
+    story.until_promoted_first()
+    routing = story.seen.routing
+    assert routing is not None
+    ahead = routing.generation + 7
+    seen = replace(story.seen, pods=(pod(OLD),), confirmed={pod(OLD).uid: ahead})
+    told = plan(seen, story.now).routing
+    assert told is not None
+    assert told.generation > ahead

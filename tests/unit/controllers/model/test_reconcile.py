@@ -1,6 +1,7 @@
 """A Model's reconcile against an API server in memory, also when the operator dies at a write."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +35,7 @@ from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.model.reconcile import reconcile
 from tidegate.controllers.model.state import revision_name
 from tidegate.controllers.store import Store
-from tidegate.errors import TerminalError
+from tidegate.errors import TerminalError, TransientError
 from tidegate.evidence.windows import BlockKey, Counts, slot_of
 from tidegate.settings import Settings
 from tidegate.traffic.routing import Routing
@@ -57,12 +58,16 @@ class MortalKube(FakeKube):
         super().__init__()
         self.dies_at: int | None = None
         self.after_effect = False
+        self.offline = False
+        """Whether nothing can be applied."""
         self.refused = ""
         """The name of the Deployment that admission refuses."""
 
     @override
     async def apply(self, manifest: Manifest) -> Manifest:
         self._die(before=True)
+        if self.offline:
+            raise TransientError("no connection")
         if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == self.refused:
             raise TerminalError("Invalid", "no such CPU")
         done = await super().apply(manifest)
@@ -115,7 +120,7 @@ class ScriptedCollector(Collector):
 
     @override
     def follow(self, key: ObjectKey, *args: object, **options: object) -> None:
-        pass
+        self._world.pushed = str(options["envelope"])
 
     @override
     def forget(self, key: ObjectKey) -> None:
@@ -132,6 +137,8 @@ class World:
         self.windows: dict[BlockKey, Counts] = {}
         self.strategy = strategy
         self.deaths = 0
+        self.pushed = ""
+        """The sealed document that the collector hands to the pods."""
         self.hidden: tuple[Resource, str] | None = None
         """An object without our label, which the watches don't bring."""
         self.cluster = self._operator()
@@ -413,6 +420,24 @@ async def test_a_candidate_that_is_refused_leaves_stable_serving() -> None:
     assert routing is not None
     assert (routing.stable, routing.candidate) == (OLD, None)
     assert world.names(DEPLOYMENTS) == {OLD}
+
+
+async def test_a_roll_back_reaches_the_pods_while_the_api_server_fails() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    while (routing := world.routing()) is None or routing.candidate is None:
+        await world.run(1)
+    world.error = 0.9
+    world.kube.offline = True
+    for _ in range(10):
+        with suppress(TransientError):
+            await world.run(1)
+    assert world.routing() == routing
+    told = Routing.from_json(unseal(world.pushed, SIGNING_KEY.public_key()))
+    assert told.candidate is None
+    assert told.generation > routing.generation
 
 
 @pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES, CONFIG_MAPS])
