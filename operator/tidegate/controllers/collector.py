@@ -7,6 +7,7 @@ the order of the reports nor their repetition matters, and nothing is counted tw
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.sidecars import Sidecars, Target
@@ -21,6 +22,8 @@ from tidegate.evidence.windows import (
     merged,
     merged_labels,
 )
+
+T = TypeVar("T")
 
 KEPT_SLOTS = 3600 // SLOT_SECONDS
 REQUESTS_IN_FLIGHT = 64
@@ -93,6 +96,31 @@ class Member:
         return not self.windows and not self.labels
 
 
+class Sums(Generic[T]):
+    """What the members have counted together; only blocks with news are added up anew."""
+
+    def __init__(self, merge: Callable[[Iterable[Mapping[BlockKey, T]]], dict[BlockKey, T]]):
+        self._merge = merge
+        self._sums: dict[BlockKey, T] = {}
+        self._doubted: set[BlockKey] = set()
+
+    def doubt(self, keys: Iterable[BlockKey]) -> None:
+        """These blocks may have changed; to doubt too many costs time and nothing else."""
+        self._doubted.update(keys)
+
+    def drop_before(self, slot: int) -> None:
+        """The members have forgotten what is older."""
+        self.doubt(k for k in self._sums if k.slot < slot)
+
+    def of(self, parts: Iterable[Mapping[BlockKey, T]]) -> Mapping[BlockKey, T]:
+        """The sums as of now, in a mapping that will not change any more."""
+        if self._doubted:
+            new = self._merge({k: p[k] for k in self._doubted & p.keys()} for p in parts)
+            kept = {k: v for k, v in self._sums.items() if k not in self._doubted}
+            self._sums, self._doubted = {**kept, **new}, set()
+        return self._sums
+
+
 class _Followed:
     """A Model whose pods are followed."""
 
@@ -104,6 +132,8 @@ class _Followed:
         self.generation = 0
         self.envelope: str | None = None
         self.members: dict[str, Member] = {}
+        self.windows = Sums(merged)
+        self.labels = Sums(merged_labels)
         self.profiles: dict[str, Profile] = {}
         self.changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -119,6 +149,8 @@ class _Followed:
         labels = max((m.labels_closed_through or 0 for m in self.members.values()), default=0)
         for member in self.members.values():
             member.drop_before(closed - KEPT_SLOTS, labels - KEPT_SLOTS)
+        self.windows.drop_before(closed - KEPT_SLOTS)
+        self.labels.drop_before(labels - KEPT_SLOTS)
         live = {t.uid for t in self.targets}
         self.members = {u: m for u, m in self.members.items() if u in live or not m.empty}
         revisions = {t.revision for t in self.targets}
@@ -195,8 +227,8 @@ class Collector:
             if t.uid not in silent and (t.ready or members[t.uid].closed_through is not None)
         ]
         return Gathered(
-            windows=merged(m.windows for m in members.values()),
-            labels=merged_labels(m.labels for m in members.values()),
+            windows=followed.windows.of(m.windows for m in members.values()),
+            labels=followed.labels.of(m.labels for m in members.values()),
             confirmed={
                 t.uid: generation
                 for t in followed.targets
@@ -264,6 +296,8 @@ class Collector:
             after=followed.after if windows is None else windows,
             labels_after=followed.labels_after if labels is None else labels,
         )
+        followed.windows.doubt(k for k, c in report.windows.items() if member.windows.get(k) != c)
+        followed.labels.doubt(k for k, n in report.labels.items() if member.labels.get(k) != n)
         news = member.take(report)
         member.heard_at = self._clock()
         if news:

@@ -9,7 +9,7 @@ from tests.fakes import FakeSidecars
 
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.sidecars import Target
-from tidegate.controllers.collector import KEPT_SLOTS, Collector, Member
+from tidegate.controllers.collector import KEPT_SLOTS, Collector, Member, Sums
 from tidegate.evidence.profile import Predictions, Profile
 from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, merged, merged_labels
 
@@ -329,6 +329,29 @@ def test_any_order_and_repetition_of_reports_gives_the_same_evidence(
 
     assert taken(repeated) == taken(everything)
     assert merged(r[-1].windows for r in said.values()) == taken(everything)[0]
+
+
+@given(lives=st.lists(LIFE, min_size=1, max_size=3), data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_sums_that_are_kept_up_equal_sums_from_the_beginning(
+    lives: list[tuple[list[int], list[int]]], data: st.DataObject
+) -> None:
+    said = [r for n, life in enumerate(lives) for r in sequence_of(f"p{n}", *life)]
+    members = {r.member: Member(0.0) for r in said}
+    sums = Sums(merged)
+    for one in data.draw(st.permutations(said)):
+        sums.doubt(one.windows)
+        members[one.member].take(one)
+        if data.draw(st.booleans()):
+            slot = data.draw(st.integers(0, 3))
+            for member in members.values():
+                member.drop_before(slot, slot)
+            sums.drop_before(slot)
+        if data.draw(st.booleans()):
+            sums.of(m.windows for m in members.values())
+    assert sums.of(m.windows for m in members.values()) == merged(
+        m.windows for m in members.values()
+    )
 
 
 def test_an_open_slot_is_not_evidence_yet() -> None:
