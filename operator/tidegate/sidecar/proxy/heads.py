@@ -73,19 +73,20 @@ def parse_request(raw: bytes) -> RequestHead:
     if method == b"CONNECT":
         raise HeadError("CONNECT is for forward proxies")
     fields = _wanted(raw)
-    chunked = _chunked(fields)
+    chunked = _CODING in fields and _chunked(fields)
     if minor == b"0" and chunked:
         raise HeadError("HTTP/1.0 has no transfer codings")
-    if not _AUTHORITY.fullmatch(_host(fields, minor)):
-        raise HeadError("Host is not a host")
-    encoding = _encoding(fields)
+    host = fields.get(_HOST)
+    if not _AUTHORITY.fullmatch(host or b"") or (host is None and minor == b"1"):
+        raise HeadError("Host is not one host")
+    encoding = fields.get(_ENCODING, b"").lower()
     return RequestHead(
         raw,
         method,
         target.partition(b"?")[0],
         Chunked() if chunked else Length(_length(fields) or 0),
         chunked,
-        _keep_alive(fields, minor),
+        _keep_alive(fields[_CONNECTION], minor) if _CONNECTION in fields else minor == b"1",
         encoding,
         chunked or encoding != b"",
         fields.get(_ROUTED),
@@ -100,15 +101,23 @@ def parse_response(raw: bytes, request_method: bytes) -> ResponseHead:
     minor, code = match.groups()
     status = int(code)
     fields = _wanted(raw)
-    chunked = _chunked(fields)
-    framing = _response_framing(fields, status, request_method, chunked=chunked)
-    encoding = _encoding(fields)
+    chunked = _CODING in fields and _chunked(fields)
+    length = _length(fields)
+    framing: Framing
+    if request_method == b"HEAD" or status < 200 or status in _NO_BODY:
+        framing = Length(0)
+    elif chunked:
+        framing = Chunked()
+    else:
+        framing = UntilClose() if length is None else Length(length)
+    lasting = _keep_alive(fields[_CONNECTION], minor) if _CONNECTION in fields else minor == b"1"
+    encoding = fields.get(_ENCODING, b"").lower()
     return ResponseHead(
         raw,
         status,
         framing,
         chunked,
-        _keep_alive(fields, minor) and type(framing) is not UntilClose,
+        lasting and type(framing) is not UntilClose,
         encoding,
         chunked or encoding != b"",
         _ID in fields,
@@ -134,11 +143,8 @@ def _wanted(raw: bytes) -> dict[bytes, bytes]:
 
 
 def _chunked(fields: dict[bytes, bytes]) -> bool:
-    coding = fields.get(_CODING)
-    if coding is None:
-        return False
-    if coding.lower() != b"chunked":
-        raise HeadError(f"transfer coding {coding!r} is not supported")
+    if fields[_CODING].lower() != b"chunked":
+        raise HeadError(f"transfer coding {fields[_CODING]!r} is not supported")
     if _LENGTH in fields:
         raise HeadError("both Content-Length and Transfer-Encoding are given")
     return True
@@ -153,32 +159,9 @@ def _length(fields: dict[bytes, bytes]) -> int | None:
     return int(text)
 
 
-def _host(fields: dict[bytes, bytes], minor: bytes) -> bytes:
-    host = fields.get(_HOST)
-    if host is None and minor == b"1":
-        raise HeadError("Host is missing")
-    return host or b""
-
-
-def _keep_alive(fields: dict[bytes, bytes], minor: bytes) -> bool:
-    value = fields.get(_CONNECTION)
-    if value is None or value == b"keep-alive":
-        return minor == b"1" or value is not None
-    options = {option.strip() for option in value.lower().split(b",")}
+def _keep_alive(connection: bytes, minor: bytes) -> bool:
+    lower = connection.lower()
+    if minor == b"1" and b"close" not in lower:
+        return True
+    options = {option.strip() for option in lower.split(b",")}
     return b"close" not in options and (minor == b"1" or b"keep-alive" in options)
-
-
-def _encoding(fields: dict[bytes, bytes]) -> bytes:
-    value = fields.get(_ENCODING)
-    return b"" if value is None else value.strip().lower()
-
-
-def _response_framing(
-    fields: dict[bytes, bytes], status: int, method: bytes, *, chunked: bool
-) -> Framing:
-    if method == b"HEAD" or status < 200 or status in _NO_BODY:
-        return Length(0)
-    if chunked:
-        return Chunked()
-    length = _length(fields)
-    return UntilClose() if length is None else Length(length)
