@@ -1,0 +1,88 @@
+"""Load, and what it costs: requests a second, CPU time, latency, memory."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.data_plane.peers import FEATURES, REST_CORE, Peer
+
+PATH = "/v1/models/churn:predict"
+BODY = json.dumps({"instances": [[round(0.37 * i - 5.1, 4) for i in range(FEATURES)]]})
+_TICK = os.sysconf("SC_CLK_TCK")
+_PINNED = ["taskset", "-c", str(REST_CORE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """What a closed loop of clients gets out of a peer."""
+
+    per_second: float
+    cpu: Mapping[str, float]
+    """Microseconds of CPU time for each request, by process."""
+
+
+def request(method: str = "POST") -> bytes:
+    head = f"{method} {PATH} HTTP/1.1\r\nHost: churn\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
+
+
+def full(peer: Peer, folder: Path, connections: int, seconds: int, method: str = "POST") -> Full:
+    """As much as one thread of wrk asks for."""
+    script = folder / "request.lua"
+    script.write_text(
+        f'wrk.method = "{method}"\nwrk.body = [==[{BODY}]==]\n'
+        'wrk.headers["Content-Type"] = "application/json"\n'
+    )
+    url = f"http://127.0.0.1:{peer.port}{PATH}"
+    before = {name: _cpu_seconds(pid) for name, pid in peer.pids.items()}
+    done = subprocess.run(
+        [*_PINNED, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    text = done.stdout + done.stderr  # a broken script shows up there only
+    found = re.search(r"(\d+) requests in ([\d.]+)s", text)
+    if found is None or done.stderr or "Non-2xx" in text or "Socket errors" in text:
+        raise RuntimeError(text)
+    count = int(found[1])
+    used = {name: _cpu_seconds(pid) - before[name] for name, pid in peer.pids.items()}
+    return Full(count / float(found[2]), {k: 1e6 * v / count for k, v in used.items()})
+
+
+def latency(binary: Path, folder: Path, port: int, rate: float, seconds: int) -> dict[str, float]:
+    """Seconds at the median and at the 99th percentile, of 16 connections at a fixed rate."""
+    file = folder / "request.http"
+    file.write_bytes(request())
+    command = [str(binary), "load", f"127.0.0.1:{port}", "16", str(int(rate)), str(seconds)]
+    done = subprocess.run([*_PINNED, *command, str(file)], check=True, capture_output=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def memory(peer: Peer, connections: int) -> dict[str, float]:
+    """MiB in memory while so many connections are open, each of which has asked once."""
+    with ExitStack() as stack:
+        for _ in range(connections):
+            client = socket.create_connection(("127.0.0.1", peer.port))
+            stack.enter_context(client)
+            client.sendall(request())
+            if not client.recv(65536).startswith(b"HTTP/1.1 200"):
+                raise RuntimeError("a request failed")
+        return {name: _resident_mib(pid) for name, pid in peer.pids.items()}
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _resident_mib(pid: int) -> float:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) / 1024

@@ -1,0 +1,94 @@
+// The Go peer and the load at a fixed rate, in one program:
+//
+//	peer proxy :8080 127.0.0.1:8000
+//	peer load 127.0.0.1:8080 <connections> <requests a second> <seconds> <file with one request>
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"sort"
+	"strconv"
+	"sync"
+	"time"
+)
+
+func main() {
+	if os.Args[1] == "proxy" {
+		proxy(os.Args[2], os.Args[3])
+	} else {
+		load(os.Args[2], number(3), number(4), number(5), os.Args[6])
+	}
+}
+
+func proxy(listen, upstream string) {
+	target, err := url.Parse("http://" + upstream)
+	check(err)
+	handler := httputil.NewSingleHostReverseProxy(target)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, 2048
+	transport.DisableCompression = true
+	handler.Transport = transport
+	check(http.ListenAndServe(listen, handler))
+}
+
+// Each connection sends at its own fixed times, also when an answer was late: a latency counts
+// from when the request was due.
+func load(address string, connections, rate, seconds int, file string) {
+	request, err := os.ReadFile(file)
+	check(err)
+	var all []float64
+	var lock sync.Mutex
+	var group sync.WaitGroup
+	begin := time.Now().Add(50 * time.Millisecond)
+	every := time.Second * time.Duration(connections) / time.Duration(rate)
+	for c := range connections {
+		group.Go(func() {
+			connection, err := net.Dial("tcp", address)
+			check(err)
+			reader := bufio.NewReader(connection)
+			var mine []float64
+			due := begin.Add(every * time.Duration(c) / time.Duration(connections))
+			for ; due.Before(begin.Add(time.Duration(seconds) * time.Second)); due = due.Add(every) {
+				time.Sleep(time.Until(due))
+				_, err := connection.Write(request)
+				check(err)
+				answer, err := http.ReadResponse(reader, nil)
+				check(err)
+				_, err = io.Copy(io.Discard, answer.Body)
+				check(err)
+				if answer.StatusCode != http.StatusOK {
+					log.Fatal(answer.Status)
+				}
+				mine = append(mine, time.Since(due).Seconds())
+			}
+			lock.Lock()
+			all = append(all, mine...)
+			lock.Unlock()
+		})
+	}
+	group.Wait()
+	sort.Float64s(all)
+	check(json.NewEncoder(os.Stdout).Encode(map[string]float64{
+		"p50": all[len(all)/2], "p99": all[len(all)*99/100],
+	}))
+}
+
+func number(argument int) int {
+	value, err := strconv.Atoi(os.Args[argument])
+	check(err)
+	return value
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}

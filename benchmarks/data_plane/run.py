@@ -1,0 +1,125 @@
+"""What does the sidecar cost a request, beside what else may stand in front of a model?"""
+
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.data_plane import load, peers
+from benchmarks.data_plane.load import Full
+from benchmarks.data_plane.peers import Peer
+from benchmarks.report import put, table
+
+HERE = Path(__file__).parent
+CONNECTIONS = 16, 64
+OPEN = 1000
+NGINX, GO = "nginx", "Go ReverseProxy"
+
+
+@dataclass
+class Case:
+    """One row of the tables and what was measured for it, once a round."""
+
+    start: Callable[[], AbstractContextManager[Peer]]
+    method: str = "POST"
+    full: dict[int, list[Full]] = field(default_factory=lambda: {c: [] for c in CONNECTIONS})
+    added: list[tuple[float, float]] = field(default_factory=list)
+    resident: dict[str, float] = field(default_factory=dict)
+
+    def per_second(self, connections: int) -> float:
+        return median(f.per_second for f in self.full[connections])
+
+    def cpu(self, process: str, connections: int) -> float:
+        return median(f.cpu.get(process, 0.0) for f in self.full[connections])
+
+
+def main(_runs: int, *, write: bool) -> None:
+    """Three rounds of two seconds for each number; one of one second to see that it runs."""
+    rounds, seconds = (3, 2) if write else (1, 1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        binary = folder / "peer"
+        subprocess.run(["go", "build", "-o", binary], cwd=HERE / "peer", check=True)
+        with peers.model(folder) as (upstream, candidate):
+            cases = {
+                "direct": Case(lambda: nullcontext(Peer(upstream, {}))),
+                NGINX: Case(lambda: peers.nginx(folder, upstream)),
+                GO: Case(lambda: peers.go(binary, upstream)),
+                "Tidegate": Case(lambda: peers.tidegate(folder, upstream, None)),
+                "Tidegate, 20 % to a candidate": Case(
+                    lambda: peers.tidegate(folder, upstream, candidate)
+                ),
+                "Tidegate, nothing to count (`PUT`)": Case(
+                    lambda: peers.tidegate(folder, upstream, None), method="PUT"
+                ),
+            }
+            for _ in range(rounds):
+                for title, case in cases.items():
+                    print("  ", title, flush=True)
+                    _measure(case, folder, binary, upstream, seconds)
+    for block, text in (("throughput", _throughput(cases)), ("cost", _cost(cases))):
+        print(text)
+        if write:
+            put(HERE / "README.md", block, text)
+
+
+def _measure(case: Case, folder: Path, binary: Path, upstream: int, seconds: int) -> None:
+    with case.start() as peer:
+        load.full(peer, folder, CONNECTIONS[0], 1, case.method)  # warm
+        for connections in CONNECTIONS:
+            got = load.full(peer, folder, connections, seconds, case.method)
+            case.full[connections].append(got)
+        if not peer.pids:
+            return
+        rate = case.full[CONNECTIONS[0]][-1].per_second / 2
+        through = load.latency(binary, folder, peer.port, rate, seconds)
+        without = load.latency(binary, folder, upstream, rate, seconds)
+        case.added.append((through["p50"] - without["p50"], through["p99"] - without["p99"]))
+        case.resident = load.memory(peer, OPEN)
+
+
+def _throughput(cases: dict[str, Case]) -> str:
+    head = ["requests/s", *(f"{c} connections" for c in CONNECTIONS), "of nginx", "of Go"]
+    first = CONNECTIONS[0]
+    rows = [
+        [
+            title,
+            *(f"{case.per_second(c):,.0f}" for c in CONNECTIONS),
+            f"{case.per_second(first) / cases[NGINX].per_second(first):.2f}",
+            f"{case.per_second(first) / cases[GO].per_second(first):.2f}",
+        ]
+        for title, case in cases.items()
+    ]
+    return table(head, rows)
+
+
+def _cost(cases: dict[str, Case]) -> str:
+    head = [
+        "",
+        "CPU µs a request",
+        "of nginx",
+        "of Go",
+        "of the monitor",
+        "added at p50, ms",
+        "at p99, ms",
+        f"MiB at {OPEN:,} connections",
+        "of the monitor",
+    ]
+    rows = [
+        [
+            title,
+            f"{case.cpu('proxy', CONNECTIONS[0]):.1f}",
+            *(f"{case.cpu('proxy', 16) / cases[p].cpu('proxy', 16):.2f}" for p in (NGINX, GO)),
+            f"{case.cpu('monitor', CONNECTIONS[0]):.1f}" if "monitor" in case.resident else "",
+            f"{1000 * median(a for a, _ in case.added):.2f}",
+            f"{1000 * median(b for _, b in case.added):.2f}",
+            f"{case.resident['proxy']:.0f}",
+            f"{case.resident['monitor']:.0f}" if "monitor" in case.resident else "",
+        ]
+        for title, case in cases.items()
+        if case.added
+    ]
+    return table(head, rows)
