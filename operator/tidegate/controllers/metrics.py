@@ -64,6 +64,12 @@ class Metrics:
             registry=registry,
         )
 
+    def forget(self, namespace: str, model: str) -> None:
+        """Show nothing more of a Model that is gone."""
+        gone = {"namespace": namespace, "model": model}
+        for series in (self.rollout_weight, self.drift_level, self.retrains, self.evidence_lag):
+            series.remove_by_labels(gone)
+
     def follow(self, queue: WorkQueue) -> None:
         """Show the depth of this queue."""
         self.queue_depth.set_function(lambda: queue.depth)

@@ -33,6 +33,7 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     model = cluster.model(key)
     if model is None or model.metadata.deletion_timestamp is not None:
         cluster.collector.forget(key)
+        cluster.metrics.forget(key.namespace, key.name)
         return None  # owned objects go with their owner reference
     seen = await observe(key, model, cluster, now)
     step = plan(seen, now)

@@ -405,6 +405,16 @@ async def test_what_belongs_to_somebody_else_is_left_alone_and_named(
     assert ready.status == "True"
 
 
+async def test_a_model_that_is_gone_leaves_no_series() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    assert 'model="churn"' in world.cluster.metrics.exposition().decode()
+    world.kube.vanish(MODELS, "growth", "churn")
+    await world.run(1)
+    assert 'model="churn"' not in world.cluster.metrics.exposition().decode()
+
+
 async def test_a_candidate_that_is_refused_leaves_stable_serving() -> None:
     world = World(error=0.0)
     await world.want(OLD_DIGEST)
