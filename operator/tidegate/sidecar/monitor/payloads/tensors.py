@@ -65,6 +65,8 @@ def _single_column(tensor: Tensor) -> bool:
 
 def _tensors(listed: list[Any], rest: bytes) -> list[Tensor]:
     """The tensors, each with its part of the bytes, which lie behind the JSON in their order."""
+    if not rest:
+        return [_tensor(part, part.get("data")) for part in listed]
     sizes = [_binary_size(part) for part in listed]
     at = len(rest) - sum(sizes)
     if at < 0 or rest[:at].strip():
