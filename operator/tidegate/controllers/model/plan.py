@@ -46,6 +46,7 @@ POLL = timedelta(seconds=5)
 POLL_UNREADY = timedelta(seconds=15)  # nothing tells why pods don't start: one has to look
 SETTLE_SECONDS = 5  # requests on their way to a revision end before its pods are told to stop
 CONFIG_MAP_SECONDS = 120  # by then a mounted ConfigMap has reached also a pod that can't be pushed
+FURTHEST_AHEAD_SECONDS = 3600  # clocks of two operators differ by less, and pushes are seldom
 DECISIONS_KEPT, REJECTED_KEPT = 20, 20
 WEIGHED = ("Advance", "Promote", "RollBack")  # the decisions that rest on evidence and show it
 SUSPENDED = "Suspended"
@@ -454,8 +455,10 @@ def _routing(
         feedback_horizon_seconds=int(duration(feedback.horizon).total_seconds()),
         feedback_enabled=feedback.enabled,
     )
-    # A document is pushed before it is stored: pods may act on one that never was.
-    ahead = max(seen.confirmed.values(), default=0)
+    # A document is pushed before it is stored: pods may act on one that never was. What is far in
+    # the future no operator has sent, and a pod that says so must not drag the others along.
+    latest = int(now.timestamp()) + FURTHEST_AHEAD_SECONDS
+    ahead = max((g for g in seen.confirmed.values() if g <= latest), default=0)
     if wanted == seen.routing and ahead <= wanted.generation:
         return wanted
     # Seconds since 1970 keep the generation rising even when ConfigMap and status are both lost.

@@ -316,6 +316,14 @@ def test_the_generation_rises_when_and_only_when_the_document_changes() -> None:
         assert before.generation <= after.generation
 
 
+def test_a_pod_that_names_an_absurd_generation_drags_nobody_along() -> None:
+    story = Story()
+    story.until_promoted_first()
+    assert story.seen.routing is not None
+    seen = replace(story._observe(), confirmed={"liar": 2**60})
+    assert plan(seen, story.now).routing == story.seen.routing
+
+
 @pytest.mark.parametrize("strategy", [{"immediate": {}}, CANARY])
 def test_a_plan_is_a_function_of_what_is_seen(strategy: dict[str, object]) -> None:
     delivery = {"strategy": strategy}
