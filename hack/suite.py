@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,8 @@ class Tier:
 
 TIERS = (
     Tier("unit", ()),
-    Tier("integration", ("tests/integration",), instance="test"),
+    # A control plane of its own: two runs on a machine leave each other alone.
+    Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}"),
     Tier("e2e", ("tests/e2e",), instance="default", has_node=True),
 )
 
@@ -81,7 +83,12 @@ def main() -> int:
     wanted = parser.parse_args().tiers
     if unknown := set(wanted) - {t.name for t in TIERS}:
         parser.error(f"no such tier: {', '.join(sorted(unknown))}")
-    outcomes = [run(t) for t in TIERS if not wanted or t.name in wanted]
+    # However the run is ended, what it brought up is taken down again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        outcomes = [run(t) for t in TIERS if not wanted or t.name in wanted]
+    except KeyboardInterrupt:
+        return 130
     print("\n── summary ──")
     for o in outcomes:
         verdict = "passed" if o.exit_code == 0 else "FAILED"
