@@ -26,6 +26,8 @@ class Settings:
     traffic_port: int
     control_port: int
     metrics_port: int
+    drain_seconds: float
+    """How long idle connections stay open after the pod was told that it ends."""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -41,6 +43,7 @@ class Settings:
             traffic_port=int(env.get("TIDEGATE_TRAFFIC_PORT", names.TRAFFIC_PORT)),
             control_port=int(env.get("TIDEGATE_CONTROL_PORT", names.CONTROL_PORT)),
             metrics_port=int(env.get("TIDEGATE_METRICS_PORT", names.METRICS_PORT)),
+            drain_seconds=float(env.get("TIDEGATE_DRAIN_SECONDS", "5")),
         )
 
 

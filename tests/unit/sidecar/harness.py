@@ -171,6 +171,7 @@ async def sidecar(
     revision: str = STABLE,
     uid: str = "pod-1",
     profile: dict[str, Any] | None = None,
+    drain_seconds: float = 0.0,
 ) -> AsyncIterator[Sidecar]:
     """Run one until the block is left; it serves when the block is entered."""
     folder = folder / uid
@@ -187,6 +188,7 @@ async def sidecar(
         env=os.environ
         | {
             "TIDEGATE_POD_UID": uid,
+            "TIDEGATE_DRAIN_SECONDS": str(drain_seconds),
             "TIDEGATE_MODEL": "churn",
             "TIDEGATE_REVISION": revision,
             "TIDEGATE_UPSTREAM": f"127.0.0.1:{upstream_port}",

@@ -281,6 +281,51 @@ async def test_a_client_that_leaves_takes_its_request_along(
             await left.wait()
 
 
+async def test_clients_hear_that_the_pod_ends_before_they_are_hung_up_on(
+    tmp_path: Path, connect: Connect
+) -> None:
+    async with (
+        upstream(answer) as model,
+        sidecar(tmp_path, model.port, drain_seconds=0.5) as proxy,
+    ):
+        asking, silent = await connect(proxy.port), await connect(proxy.port)
+        for connection in (asking, silent):
+            assert (await connection.ask(post(b"{}"))).header("connection") is None
+        proxy.process.send_signal(signal.SIGUSR1)
+
+        async def retired() -> bool:
+            return (await once(proxy.control, get("/readyz"))).status == 503
+
+        await eventually(retired)
+        last = await asking.ask(post(b"{}"))
+        assert (last.status, last.header("connection")) == (200, "close")
+        assert await asking.ended()
+        # The word has not reached everybody yet that the pod ends.
+        assert (await once(proxy.port, post(b"{}"))).header("connection") == "close"
+        assert await silent.ended()
+
+
+async def test_an_idle_connection_may_ask_once_more_after_sigterm(
+    tmp_path: Path, connect: Connect
+) -> None:
+    async with (
+        upstream(answer) as model,
+        sidecar(tmp_path, model.port, drain_seconds=5.0) as proxy,
+    ):
+        idle = await connect(proxy.port)
+        assert (await idle.ask(post(b"{}"))).status == 200
+        proxy.process.send_signal(signal.SIGTERM)
+
+        async def retired() -> bool:
+            return (await once(proxy.control, get("/readyz"))).status == 503
+
+        await eventually(retired)
+        last = await idle.ask(post(b"{}"))
+        assert (last.status, last.header("connection")) == (200, "close")
+        async with asyncio.timeout(5):
+            assert await proxy.process.wait() == 0
+
+
 async def test_drains_on_sigterm(tmp_path: Path, connect: Connect) -> None:
     go_on = asyncio.Event()
 

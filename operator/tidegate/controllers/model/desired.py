@@ -15,6 +15,7 @@ SIDECAR_RESOURCES: Manifest = {
     "limits": {"memory": "256Mi"},
 }
 MODEL_RESOURCES: Manifest = {"requests": {"cpu": "100m", "memory": "256Mi"}}
+RETIRE = ["python", "-m", "tidegate.sidecar.retire"]
 GRACE_SECONDS = 30  # for the requests that are on their way when a pod is told to stop
 
 
@@ -192,6 +193,7 @@ def _sidecar(model: Model, revision: Revision) -> Manifest:
         "startupProbe": _probe("/livez", "control", period=1, failures=60),
         "livenessProbe": _probe("/livez", "control", period=10, failures=3),
         "readinessProbe": _probe("/readyz", "control", period=2, failures=2),
+        "lifecycle": {"preStop": {"exec": {"command": RETIRE}}},
         "resources": _resources(model.spec.serving.sidecar.resources, SIDECAR_RESOURCES),
         "volumeMounts": [
             *_mounts(model_read_only=True),

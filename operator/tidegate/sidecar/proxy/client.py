@@ -293,7 +293,7 @@ class Client(asyncio.Protocol):
         exchange = self._exchange
         if exchange is not None and exchange.answer is None and self._desk.overdue(exchange, now):
             self._fail(exchange, 504)
-        elif exchange is None and self._desk.draining and not self._tunnel:
+        elif exchange is None and self._desk.hanging_up and not self._tunnel:
             self._close()
         phase = self._phase()
         if self._patience.exhausted(phase, self._transport.get_write_buffer_size(), now):

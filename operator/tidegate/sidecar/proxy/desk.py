@@ -44,6 +44,9 @@ class Desk:
         self.monitor = monitor
         self.clients: set[Sweepable] = set()
         self.draining = False
+        """The pod is about to end: every answer is the last one of its connection."""
+        self.hanging_up = False
+        """Clients that have not asked since draining began are not waited for any longer."""
 
     @property
     def full(self) -> bool:
@@ -63,7 +66,7 @@ class Desk:
         return exchange
 
     def sweep(self, now: float) -> None:
-        """Look after connections that hang or, while draining, are idle."""
+        """Look after connections that hang or, when hanging up, are idle."""
         for client in tuple(self.clients):
             client.sweep(now)
 

@@ -1,4 +1,10 @@
-"""The proxy process: listens, keeps the monitor alive, and drains when it is told to stop."""
+"""The proxy process: listens, keeps the monitor alive, and drains before it stops.
+
+A client that keeps its connection may send its next request in the very moment in which the
+connection is closed, and that request is lost. So clients are told first: as soon as the pod is
+about to end (SIGUSR1, see `tidegate.sidecar.retire`), each answer says that it is the last one.
+Only who has not asked for some seconds since then is hung up on.
+"""
 
 import asyncio
 import logging
@@ -31,15 +37,18 @@ logger = logging.getLogger(__name__)
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then let requests in flight finish."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, retire = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, retire.set)
     _allow_descriptors()
     with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
-        await _serve(settings, f"{folder}/monitor.sock", stop)
+        await _serve(settings, f"{folder}/monitor.sock", stop, retire)
 
 
-async def _serve(settings: Settings, monitor_path: str, stop: asyncio.Event) -> None:
+async def _serve(
+    settings: Settings, monitor_path: str, stop: asyncio.Event, retire: asyncio.Event
+) -> None:
     loop = asyncio.get_running_loop()
     channel = Channel(loop)
     # The comparison of the arms rests on an independent draw for each request.
@@ -77,13 +86,14 @@ async def _serve(settings: Settings, monitor_path: str, stop: asyncio.Event) -> 
         loop.create_task(supervisor.run()),
         loop.create_task(_tick(board, desk)),
     ]
+    farewell = loop.create_task(_farewell(desk, retire, settings.drain_seconds))
     logger.info("serving %s of %s", settings.revision, settings.model)
     ended, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
-    desk.draining = True
+    retire.set()
     traffic_server.close()
     await _drain(desk)
     control_server.close()
-    for task in background:
+    for task in (*background, farewell):
         task.cancel()
     await supervisor.stop()
     for task in ended:
@@ -106,6 +116,14 @@ async def _tick(board: Board, desk: Desk) -> None:
         board.read_file()
         desk.sweep(asyncio.get_running_loop().time())
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _farewell(desk: Desk, retire: asyncio.Event, seconds: float) -> None:
+    await retire.wait()
+    logger.info("every answer is the last one of its connection from now on")
+    desk.draining = True
+    await asyncio.sleep(seconds)
+    desk.hanging_up = True
 
 
 async def _drain(desk: Desk) -> None:
