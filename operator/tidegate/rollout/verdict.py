@@ -17,6 +17,9 @@ class Verdict(StrEnum):
 
 # Metrics that only hint at harm. Labels measure it: when they pass, these no longer hold.
 PROXIES = frozenset({"PredictionShift"})
+# What a client feels at once. It counts whatever the arms were asked; the others compare answers,
+# which needs that both arms get the same kind of requests.
+FELT = frozenset({"ErrorRate", "LatencyQuantile"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Summary:
     """The metric that failed."""
     rollback: bool = False
     """Whether the failure calls for a rollback; otherwise it holds."""
+    regardless: bool = False
+    """Whether it counts whatever the arms were asked (`FELT`)."""
     waiting_for: tuple[str, ...] = ()
     """The metrics without a verdict yet."""
 
@@ -48,6 +53,11 @@ def summarize(metrics: Sequence[Metric], results: Sequence[MetricStatus]) -> Sum
     for wanted in ("Rollback", "Hold"):
         for metric, result in failed:
             if metric.on_breach == wanted:
-                return Summary(Verdict.FAIL, breached=result, rollback=wanted == "Rollback")
+                return Summary(
+                    Verdict.FAIL,
+                    breached=result,
+                    rollback=wanted == "Rollback",
+                    regardless=metric.source in FELT,
+                )
     waiting = tuple(m.name for m, r in counted if Verdict(r.verdict) is not Verdict.PASS)
     return Summary(Verdict.INCONCLUSIVE if waiting else Verdict.PASS, waiting_for=waiting)
