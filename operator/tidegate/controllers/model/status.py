@@ -7,7 +7,9 @@ from typing import Literal
 from tidegate.api.meta import Condition, merge_conditions, parse_timestamp, timestamp
 from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model import ModelStatus, RevisionStatus, RolloutStatus
-from tidegate.controllers.model.plan import DECISIONS_KEPT, Plan, confirmed, steps_of
+from tidegate.controllers.model.plan import Plan
+from tidegate.controllers.model.progress import steps_of
+from tidegate.controllers.model.routing import confirmed
 from tidegate.controllers.model.state import Observed, Revision
 from tidegate.errors import TerminalError
 from tidegate.evidence.windows import SLOT_SECONDS
@@ -19,6 +21,7 @@ State = Literal["True", "False", "Unknown"]
 # young rollout, which somebody looks at, tells each slot, and one of days tells each minute.
 MOST_OFTEN, LEAST_OFTEN = timedelta(seconds=SLOT_SECONDS), timedelta(minutes=1)
 OFTEN_AS_AGE = 20
+DECISIONS_KEPT = 20
 
 
 def status(
@@ -58,7 +61,13 @@ def _throttled(old: ModelStatus, new: ModelStatus) -> ModelStatus:
 
 def _without_evidence(status: ModelStatus) -> ModelStatus:
     rollout = status.rollout and status.rollout.model_copy(
-        update={"metrics": (), "cursor": "", "evidence_through": "", "message": ""}
+        update={
+            "metrics": (),
+            "cursor": "",
+            "evidence": None,
+            "evidence_through": "",
+            "message": "",
+        }
     )
     return status.model_copy(update={"rollout": rollout, "conditions": ()})
 

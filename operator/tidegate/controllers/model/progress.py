@@ -1,0 +1,212 @@
+"""One look at a rollout: its evidence is folded, and it moves on, waits, or ends."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from tidegate.api.meta import duration, parse_timestamp, timestamp
+from tidegate.api.names import ConditionType, Reason
+from tidegate.api.v1alpha1.model import AnalysisStep as Analyse
+from tidegate.api.v1alpha1.model import MetricStatus, RolloutStatus, Step, StepStatus
+from tidegate.controllers.model.routing import confirmed
+from tidegate.controllers.model.state import Observed, Revision
+from tidegate.evidence.windows import SLOT_SECONDS, slot_of
+from tidegate.rollout import analysis
+from tidegate.rollout.machine import (
+    Progress,
+    Situation,
+    State,
+    Transition,
+    advance,
+    step_in_words,
+)
+from tidegate.rollout.verdict import Summary, Verdict, summarize
+
+DEFAULT_STEPS = (
+    Step(set_weight=10),
+    Step(analysis=Analyse()),
+    Step(set_weight=50),
+    Step(analysis=Analyse()),
+)
+RUNNING = (State.STARTING.value, State.STEPPING.value)
+SUSPENDED = "Suspended"
+
+
+def steps_of(seen: Observed) -> tuple[Step, ...]:
+    """The rollout's steps; none means that a ready candidate is promoted at once."""
+    strategy = seen.model.spec.delivery.strategy
+    if strategy is None:
+        return DEFAULT_STEPS
+    return strategy.canary.steps if strategy.canary is not None else ()
+
+
+def look(
+    seen: Observed, stable: Revision | None, candidate: Revision | None, now: datetime
+) -> tuple[RolloutStatus | None, Transition | None]:
+    """The rollout after this look."""
+    old = seen.model.status.rollout
+    if candidate is None or stable is None:
+        return _ended(seen, old), None
+    if old is None or old.revision != candidate.name or old.state not in RUNNING:
+        old = RolloutStatus(
+            revision=candidate.name,
+            state=State.STARTING,
+            started_at=timestamp(now),
+            step=StepStatus(started_at=timestamp(now)),
+        )
+    progress = _progress(old, steps_of(seen), now)
+    weight = _confirmed_weight(seen, stable, candidate)
+    cursor, results, through = _weigh(seen, old, stable, candidate, weight, now)
+    summary = _summary(seen, results, progress, old.step.samples)
+    spec = seen.model.spec.delivery
+    situation = Situation(
+        now=now,
+        steps=steps_of(seen),
+        ready=seen.ready(candidate.name) >= seen.model.spec.serving.scaling.min_replicas,
+        alive=seen.ready(candidate.name) > 0,
+        stable_gone=_stable_gone(seen, stable, now),
+        confirmed_weight=weight,
+        summary=summary,
+        on_inconclusive=spec.analysis.on_inconclusive,
+        progress_deadline=duration(spec.progress_deadline),
+    )
+    moved = _explained(advance(progress, situation), seen, candidate)
+    return _written(old, moved, situation.steps, summary, cursor, results, through), moved
+
+
+def _progress(old: RolloutStatus, steps: tuple[Step, ...], now: datetime) -> Progress:
+    """Where the rollout stood; at the first step again if somebody has changed the steps."""
+    since = parse_timestamp(old.step.started_at)
+    if old.step.text not in ("", step_in_words(steps, old.step.index)):
+        return Progress(State(old.state), 0, now, old.weight, old.losses)
+    return Progress(State(old.state), old.step.index, since, old.weight, old.losses)
+
+
+def _stable_gone(seen: Observed, stable: Revision, now: datetime) -> bool:
+    """Whether the stable revision has been without a ready pod for the progress deadline."""
+    available = seen.model.status.condition(ConditionType.AVAILABLE)
+    if seen.ready(stable.name) or available is None or available.status != "False":
+        return False
+    since = parse_timestamp(available.last_transition_time)
+    return now - since >= duration(seen.model.spec.delivery.progress_deadline)
+
+
+def _ended(seen: Observed, old: RolloutStatus | None) -> RolloutStatus | None:
+    """The last rollout, for the record; what still ran has been stopped."""
+    if old is None or old.state not in RUNNING:
+        return old
+    if old.revision == seen.serving:
+        # The last operator promoted it and died before it could say so.
+        return old.model_copy(update={"state": State.PROMOTED, "weight": 100, "cursor": ""})
+    if not seen.model.spec.suspend:
+        return None  # the wish has gone back to the stable revision, or away
+    return RolloutStatus(
+        revision=old.revision,
+        state=SUSPENDED,
+        started_at=old.started_at,
+        reason=Reason.SUSPENDED,
+        message="Suspended: the rollout begins anew when spec.suspend is false.",
+    )
+
+
+def _weigh(
+    seen: Observed,
+    old: RolloutStatus,
+    stable: Revision,
+    candidate: Revision,
+    weight: int | None,
+    now: datetime,
+) -> tuple[str, tuple[MetricStatus, ...], str]:
+    """Fold the new evidence; the analysis begins with the first weight that is confirmed."""
+    spec = seen.model.spec.delivery.analysis
+    if not old.cursor:
+        begins = bool(weight)
+        through = timestamp(now) if begins else ""
+        return analysis.start(spec, slot_of(now.timestamp())) if begins else "", (), through
+    arms = analysis.Arms(stable.name, candidate.name)
+    evidence = analysis.Evidence(
+        seen.windows, seen.labels, seen.closed_through, seen.labels_closed_through
+    )
+    weighed = analysis.weigh(spec, old.cursor, arms, evidence)
+    through_time = datetime.fromtimestamp((weighed.slot + 1) * SLOT_SECONDS, tz=UTC)
+    return weighed.cursor, weighed.results, timestamp(through_time)
+
+
+def _summary(
+    seen: Observed, results: tuple[MetricStatus, ...], progress: Progress, samples_before: int
+) -> Summary:
+    """The verdict; a Pass counts for a step only once the step has brought samples of its own."""
+    spec = seen.model.spec.delivery.analysis
+    metrics = analysis.metrics_of(spec)
+    if not metrics:
+        return Summary(Verdict.PASS)
+    if not results:
+        return Summary(waiting_for=tuple(m.name for m in metrics))
+    summary = summarize(metrics, results)
+    steps = steps_of(seen)
+    if progress.index >= len(steps) or steps[progress.index].analysis is None:
+        return summary
+    fresh = _samples(results) - min(samples_before, _samples(results))
+    if summary.verdict is Verdict.PASS and fresh < spec.min_samples:
+        return replace(
+            summary,
+            verdict=Verdict.INCONCLUSIVE,
+            waiting_for=(f"{fresh} of {spec.min_samples} samples in this step",),
+        )
+    return summary
+
+
+def _samples(results: tuple[MetricStatus, ...]) -> int:
+    """How many samples of the candidate have been compared, by the metric that has most."""
+    return max((r.samples for r in results), default=0)
+
+
+def _explained(moved: Transition, seen: Observed, candidate: Revision) -> Transition:
+    """A wait for pods, or its end, with the reason why they don't start."""
+    why = seen.failures.get(candidate.name)
+    if why is None or moved.reason not in (Reason.AWAITING_PODS, Reason.CANDIDATE_NOT_READY):
+        return moved
+    message = f"{moved.message} {why}"
+    decision = moved.decision and replace(moved.decision, message=message)
+    return replace(moved, message=message, decision=decision)
+
+
+def _written(
+    old: RolloutStatus,
+    moved: Transition,
+    steps: tuple[Step, ...],
+    summary: Summary,
+    cursor: str,
+    results: tuple[MetricStatus, ...],
+    through: str,
+) -> RolloutStatus:
+    progress = moved.progress
+    same_step = timestamp(progress.since) == old.step.started_at
+    return RolloutStatus(
+        revision=old.revision,
+        state=progress.state,
+        started_at=old.started_at,
+        step=StepStatus(
+            index=progress.index,
+            started_at=timestamp(progress.since),
+            text=step_in_words(steps, progress.index),
+            samples=old.step.samples if same_step else _samples(results),
+        ),
+        weight=progress.weight,
+        losses=progress.losses,
+        verdict=summary.verdict,
+        reason=moved.reason,
+        message=moved.message,
+        evidence_through=through,
+        metrics=results,
+        cursor=cursor if progress.state in RUNNING else "",
+    )
+
+
+def _confirmed_weight(seen: Observed, stable: Revision, candidate: Revision) -> int | None:
+    routing = seen.routing
+    if routing is None or routing.stable != stable.name or not seen.ready(stable.name):
+        return None
+    if not confirmed(seen, stable.name):
+        return None
+    split = routing.candidate
+    return split.weight if split is not None and split.revision == candidate.name else 0
