@@ -1,16 +1,25 @@
-"""Runs the tests tier by tier, on clusters that it brings up and takes down again: `make test`."""
+"""Runs the tests on clusters that it brings up and takes down again: `make test`.
+
+The tests on a node mostly wait for pods, so they run beside the other tiers.
+"""
 
 import argparse
+import asyncio
 import os
+import re
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
-from hack.target import ROOT, TargetError, reach, release
+from hack.target import ROOT, Target, TargetError, reach, release
+
+PROGRESS_SECONDS = 30.0
+INTERRUPTED = 130
+CHUNK_BYTES = 65536
+FINISHED_TESTS = re.compile(rb"^[.FEsxX]+", re.MULTILINE)  # a letter for each in pytest's output
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,76 +33,143 @@ class Tier:
     has_node: bool = False
 
 
-TIERS = (
-    Tier("unit", ()),
-    # A control plane of its own: two runs on a machine leave each other alone.
-    Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}"),
-    Tier("e2e", ("tests/e2e",), instance="default", has_node=True),
-)
+UNIT = Tier("unit", ())
+# A control plane of its own: two runs on a machine leave each other alone.
+INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
+E2E = Tier("e2e", ("tests/e2e",), instance="default", has_node=True)
+LANES = ((E2E,), (UNIT, INTEGRATION))
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a tier ended."""
+@dataclass(slots=True)
+class Run:
+    """A tier that runs or has ended."""
 
-    tier: str
-    exit_code: int
-    closing_line: str
-    seconds: float
+    tier: Tier
+    is_shown_live: bool
+    started: float = field(default_factory=time.monotonic)
+    output: bytearray = field(default_factory=bytearray)
+    exit_code: int | None = None
+    seconds: float = 0.0
+
+    def take(self, data: bytes) -> None:
+        self.output += data
+        if self.is_shown_live:
+            _show(data)
+
+    def end(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        self.seconds = time.monotonic() - self.started
+        if not self.is_shown_live:
+            _show(f"\n── {self.tier.name} tests ──\n".encode() + self.output)
+
+    @property
+    def progress(self) -> str:
+        finished = sum(map(len, FINISHED_TESTS.findall(self.output)))
+        return f"{finished} {self.tier.name} tests"
+
+    @property
+    def summary(self) -> str:
+        verdict = "passed" if self.exit_code == 0 else "FAILED"
+        closing_line = self.output.decode(errors="replace").strip().rpartition("\n")[2]
+        return f"{self.tier.name:<12}{verdict}  {closing_line}  ({self.seconds:.0f} s)"
 
 
-@contextmanager
-def environment(tier: Tier) -> Iterator[Mapping[str, str]]:
+@asynccontextmanager
+async def environment(tier: Tier) -> AsyncIterator[Mapping[str, str]]:
     """The environment of a tier's tests; a cluster that was made for it goes with it."""
     if not tier.instance:
         yield os.environ
         return
-    target = reach(tier.instance, has_node=tier.has_node)
+    reaching = asyncio.ensure_future(
+        asyncio.to_thread(reach, tier.instance, has_node=tier.has_node)
+    )
+    target: Target | None = None
     try:
+        target = await asyncio.shield(reaching)
         yield target.environment
     finally:
-        if target.made:
-            release(target.made)
+        if target is None:  # interrupted meanwhile, or there is none
+            with suppress(TargetError):
+                target = await reaching
+        if target is not None and target.made:
+            await asyncio.to_thread(release, target.made)
 
 
-def run(tier: Tier) -> Outcome:
-    """Run one tier; its last line is kept for the summary."""
-    print(f"\n── {tier.name} tests ──", flush=True)
-    started = time.monotonic()
-    last = ""
+async def run(ended: Run) -> None:
+    """Run one tier to its end, into the record of it."""
+    command = (sys.executable, "-m", "pytest", "-q", *ended.tier.arguments)
+    pipe = asyncio.subprocess.PIPE
     try:
-        with environment(tier) as variables:
-            command = (sys.executable, "-m", "pytest", "-q", *tier.arguments)
-            with subprocess.Popen(
-                command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True
-            ) as tests:
-                for line in tests.stdout or ():
-                    print(line, end="", flush=True)
-                    last = line.strip() or last
-            exit_code = tests.returncode
+        async with environment(ended.tier) as variables:
+            tests = await asyncio.create_subprocess_exec(
+                *command, cwd=ROOT, env=variables, stdout=pipe, start_new_session=True
+            )
+            try:
+                while tests.stdout and (data := await tests.stdout.read(CHUNK_BYTES)):
+                    ended.take(data)
+                exit_code = await tests.wait()
+            except asyncio.CancelledError:
+                with suppress(ProcessLookupError):
+                    tests.send_signal(signal.SIGINT)  # once: a second one cuts its tidying short
+                await tests.communicate()
+                raise
     except TargetError as error:
-        exit_code, last = 1, f"no cluster to run on: {error}"
-    return Outcome(tier.name, exit_code, last, time.monotonic() - started)
+        ended.take(f"no cluster to run on: {error}\n".encode())
+        exit_code = 1
+    ended.end(exit_code)
+
+
+async def run_all(lanes: list[list[Tier]]) -> list[Run]:
+    """Run the lanes side by side, and the tiers of each one after another."""
+    runs: list[Run] = []
+
+    async def run_lane(lane: list[Tier]) -> None:
+        for tier in lane:
+            runs.append(begun := Run(tier, is_shown_live=len(lanes) == 1))
+            await run(begun)
+
+    async def tell() -> None:
+        begun = time.monotonic()
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            done = ", ".join(r.progress for r in runs if r.exit_code is None)
+            print(f"… {time.monotonic() - begun:.0f} s: done so far {done}", flush=True)
+
+    telling = asyncio.create_task(tell()) if len(lanes) > 1 else None
+    try:
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes:
+                group.create_task(run_lane(lane))
+    finally:
+        if telling is not None:
+            telling.cancel()
+    return runs
 
 
 def main() -> int:
     """Run the tiers asked for, all by default; 0 only if every one passed."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
-    parser.add_argument("tiers", nargs="*", metavar="TIER", help=", ".join(t.name for t in TIERS))
-    wanted = parser.parse_args().tiers
-    if unknown := set(wanted) - {t.name for t in TIERS}:
+    names = [tier.name for lane in LANES for tier in lane]
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help=", ".join(names))
+    wanted = parser.parse_args().tiers or names
+    if unknown := set(wanted) - set(names):
         parser.error(f"no such tier: {', '.join(sorted(unknown))}")
     # However the run is ended, what it brought up is taken down again.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    chosen = [[tier for tier in lane if tier.name in wanted] for lane in LANES]
     try:
-        outcomes = [run(t) for t in TIERS if not wanted or t.name in wanted]
+        runs = asyncio.run(run_all([lane for lane in chosen if lane]))
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     print("\n── summary ──")
-    for o in outcomes:
-        verdict = "passed" if o.exit_code == 0 else "FAILED"
-        print(f"{o.tier:<12}{verdict}  {o.closing_line}  ({o.seconds:.0f} s)")
-    return max(o.exit_code for o in outcomes)
+    for ended in runs:
+        print(ended.summary)
+    return max(ended.exit_code or 0 for ended in runs)
+
+
+def _show(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
