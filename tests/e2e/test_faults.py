@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(200)]
 
 MODEL, MONITOR = "held", "tidegate.sidecar.monitor"
 LEADS_SECONDS, BACK_SECONDS, REPAIRED_SECONDS = 60, 20, 40
+REPLACED_SECONDS = 90
 WEIGHT = 50
 NOTHING = MetricStatus(name="", verdict="Inconclusive")
 DELIVERY = canary(
@@ -119,6 +120,25 @@ def test_killed_monitors_fail_no_request_and_count_again(held: Held) -> None:
     assert status.candidate.weight == WEIGHT, "missing evidence is no evidence against it"
     states = [s for arm in held.pods() for s in arm[0]["status"]["initContainerStatuses"]]
     assert {s["restartCount"] for s in states} == {0}, "the proxies have lived on"
+
+
+def test_rolling_update_fails_no_request(held: Held) -> None:
+    old = set.union(*map(uids, held.pods()))
+    restart = {"kubectl.kubernetes.io/restartedAt": f"{time.time()}"}
+    with clients(held.place, MODEL, rate=100) as load:
+        eventually(lambda: len(load.answers) > 100, "answers", 20)
+        for revision_ in (held.stable, held.candidate):
+            template = {"template": {"metadata": {"annotations": restart}}}
+            held.place.patch("deployments", revision_, {"spec": template})
+        replaced = partial(_all_replaced, held, old)
+        eventually(replaced, "new pods in the place of all", REPLACED_SECONDS)
+        eventually(lambda: load.answered_by(set(replaced()), time.time() - 1), "their answers", 10)
+    assert load.failures == []
+
+
+def _all_replaced(held: Held, old: set[str]) -> set[str]:
+    now = set.union(*map(uids, held.pods()))
+    return set() if now & old else now
 
 
 def test_deleted_children_come_back(held: Held) -> None:
