@@ -8,6 +8,7 @@ the analysis stops for good.
 """
 
 import base64
+import hashlib
 import json
 import math
 import zlib
@@ -16,7 +17,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
 
-from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
+from tidegate.api.names import short_hash
+from tidegate.api.v1alpha1.model import (
+    Analysis,
+    EditedMetric,
+    EvidenceStatus,
+    Metric,
+    MetricStatus,
+)
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.trackers import (
     AnyCountTracker,
@@ -70,6 +78,8 @@ class Weighed:
     slot: int
     """The newest slot that was folded."""
     results: tuple[MetricStatus, ...]
+    evidence: EvidenceStatus | None
+    """What the results rest on; None if an older version has begun the analysis."""
 
 
 class _Memory:
@@ -77,7 +87,12 @@ class _Memory:
 
     def __init__(self, metrics: Sequence[Metric], from_slot: int) -> None:
         self.slot = self.labels_slot = from_slot
+        self.after: int | None = from_slot
         self.breached: str | None = None
+        self.stopped: tuple[int, int] | None = None
+        """The slots, of windows and of labels, that were the last before the breach."""
+        self.digests = ["", ""]  # of the windows and of the labels that were folded
+        self.edited: dict[str, tuple[int, int]] = {}
         self.trackers: dict[str, AnyCountTracker | LabelTracker] = {
             m.name: tracker_of(m) for m in metrics
         }
@@ -87,12 +102,19 @@ class _Memory:
         data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(cursor)))
         memory = cls(metrics, int(data["slot"]))
         memory.labels_slot, memory.breached = int(data["labels"]), data["breached"]
+        memory.after, memory.digests = data.get("after"), data.get("digests", ["", ""])
+        memory.stopped = tuple(data["stopped"]) if data.get("stopped") else None
+        edited = data.get("edited", {})
         for metric in metrics:
             # A metric that was added or edited in mid-rollout begins with what is folded from now
             # on: a test can't change its question half-way.
             kept = data["metrics"].get(metric.name)
             if kept is not None and kept["of"] == _question(metric):
                 memory.trackers[metric.name].restore(kept)
+                if metric.name in edited:
+                    memory.edited[metric.name] = tuple(edited[metric.name])
+            else:
+                memory.edited[metric.name] = memory.slot, memory.labels_slot
         return memory
 
     def cursor(self, metrics: Sequence[Metric]) -> str:
@@ -100,6 +122,10 @@ class _Memory:
             "slot": self.slot,
             "labels": self.labels_slot,
             "breached": self.breached,
+            "after": self.after,
+            "digests": self.digests,
+            "stopped": self.stopped,
+            "edited": self.edited,
             "metrics": {
                 m.name: {"of": _question(m), **self.trackers[m.name].state()} for m in metrics
             },
@@ -107,10 +133,73 @@ class _Memory:
         packed = zlib.compress(json.dumps(data, sort_keys=True).encode(), level=9)
         return base64.b64encode(packed).decode()
 
+    def fold_windows(self, slot: int, pairs: Sequence[tuple[Counts, Counts]]) -> None:
+        """Take in what both arms have counted in a slot."""
+        self.slot = slot
+        for name, tracker in self.trackers.items():
+            if not isinstance(tracker, LabelTracker) and slot > self._begin(name)[0]:
+                for candidate, stable in pairs:
+                    tracker.fold(candidate, stable)
+        self._add_to_digest(0, slot, [(c.to_json(), s.to_json()) for c, s in pairs])
+
+    def fold_labels(self, slot: int, pairs: Sequence[tuple[Labels, Labels]]) -> None:
+        """Take in what became known of both arms' answers in a slot."""
+        self.labels_slot = slot
+        for name, tracker in self.trackers.items():
+            if isinstance(tracker, LabelTracker) and slot > self._begin(name)[1]:
+                for candidate, stable in pairs:
+                    tracker.fold(candidate, stable)
+        told = [(c.labelled, c.wrong, s.labelled, s.wrong) for c, s in pairs]
+        self._add_to_digest(1, slot, told)
+
+    def look(self, metrics: Sequence[Metric], analysis: Analysis) -> None:
+        """Stop for good if the evidence of harm is enough."""
+        self.breached = _breach(metrics, self.trackers, analysis)
+        if self.breached is not None:
+            self.stopped = self.slot, self.labels_slot
+
+    def weighed(self, metrics: Sequence[Metric], analysis: Analysis, arms: Arms) -> Weighed:
+        """What has come of it so far."""
+        results = tuple(
+            _result(m, self.trackers[m.name], analysis, breached=self.breached == m.name)
+            for m in metrics
+        )
+        return Weighed(self.cursor(metrics), self.slot, results, self._used(analysis, arms))
+
+    def _begin(self, name: str) -> tuple[int, int]:
+        return self.edited.get(name, (-1, -1))
+
+    def _add_to_digest(self, of: int, slot: int, counted: object) -> None:
+        text = json.dumps([self.digests[of], slot, counted], sort_keys=True)
+        self.digests[of] = hashlib.sha256(text.encode()).hexdigest()
+
+    def _used(self, analysis: Analysis, arms: Arms) -> EvidenceStatus | None:
+        if self.after is None:
+            return None
+        through, labels_through = self.stopped or (self.slot, self.labels_slot)
+        both = hashlib.sha256(" ".join(self.digests).encode()).hexdigest()
+        return EvidenceStatus(
+            stable=arms.stable,
+            after=self.after,
+            through=through,
+            labels_through=labels_through,
+            edited=tuple(
+                EditedMetric(name=n, after=a, labels_after=b)
+                for n, (a, b) in sorted(self.edited.items())
+            ),
+            digest=f"sha256:{both}",
+            analysis=digest_of(analysis),
+        )
+
 
 def _question(metric: Metric) -> str:
     """What a metric asks: everything of it but what its answer leads to."""
     return metric.model_dump_json(exclude={"on_breach"}, exclude_none=True)
+
+
+def digest_of(analysis: Analysis) -> str:
+    """Tells whether two analyses would weigh in the same way."""
+    return short_hash(analysis.model_dump_json(exclude_none=True), 16)
 
 
 def start(analysis: Analysis, from_slot: int) -> str:
@@ -128,41 +217,55 @@ def weigh(analysis: Analysis, cursor: str, arms: Arms, evidence: Evidence) -> We
     """Fold what is new of the evidence."""
     metrics = metrics_of(analysis)
     memory = _Memory.restored(metrics, cursor)
-    for pairs in _paired(evidence.windows, arms, memory.slot, evidence.closed_through):
+    for slot, pairs in _paired(evidence.windows, arms, memory.slot, evidence.closed_through):
         if memory.breached is None:
-            for tracker in memory.trackers.values():
-                if not isinstance(tracker, LabelTracker):
-                    for candidate, stable in pairs:
-                        tracker.fold(candidate, stable)
-            memory.breached = _breach(metrics, memory.trackers, analysis)
+            memory.fold_windows(slot, pairs)
+            memory.look(metrics, analysis)
     memory.slot = max(memory.slot, evidence.closed_through or 0)
-    for labels in _paired(
+    for slot, labels in _paired(
         evidence.labels, arms, memory.labels_slot, evidence.labels_closed_through
     ):
         if memory.breached is None:
-            for tracker in memory.trackers.values():
-                if isinstance(tracker, LabelTracker):
-                    for of_candidate, of_stable in labels:
-                        tracker.fold(of_candidate, of_stable)
-            memory.breached = _breach(metrics, memory.trackers, analysis)
+            memory.fold_labels(slot, labels)
+            memory.look(metrics, analysis)
     memory.labels_slot = max(memory.labels_slot, evidence.labels_closed_through or 0)
-    results = tuple(
-        _result(m, memory.trackers[m.name], analysis, breached=memory.breached == m.name)
-        for m in metrics
-    )
-    return Weighed(memory.cursor(metrics), memory.slot, results)
+    return memory.weighed(metrics, analysis, arms)
+
+
+def weigh_again(
+    analysis: Analysis, used: EvidenceStatus, candidate: str, evidence: Evidence
+) -> Weighed:
+    """Weigh exactly what was `used` before, from nothing.
+
+    Windows and labels meet only in the look at all metrics together. Nothing is folded beyond the
+    one that ended the analysis, so it does not matter in which order they had come.
+    """
+    metrics, arms = metrics_of(analysis), Arms(used.stable, candidate)
+    memory = _Memory(metrics, used.after)
+    memory.edited = {e.name: (e.after, e.labels_after) for e in used.edited}
+    for slot, pairs in _paired(evidence.windows, arms, used.after, used.through):
+        memory.fold_windows(slot, pairs)
+    for slot, labels in _paired(evidence.labels, arms, used.after, used.labels_through):
+        memory.fold_labels(slot, labels)
+    memory.slot, memory.labels_slot = used.through, used.labels_through
+    memory.look(metrics, analysis)
+    return memory.weighed(metrics, analysis, arms)
 
 
 def _paired(
     blocks: Mapping[BlockKey, T], arms: Arms, after: int, through: int | None
-) -> Iterator[list[tuple[T, T]]]:
-    """For each slot in its order: the blocks in which both arms have counts, as pairs."""
+) -> Iterator[tuple[int, list[tuple[T, T]]]]:
+    """Each slot in its order, with the blocks in which both arms have counts, as pairs."""
     if through is None:
         return
-    wanted = {k for k in blocks if k.revision == arms.candidate and after < k.slot <= through}
-    for _, keys in groupby(sorted(wanted), key=lambda k: k.slot):
+    wanted = {
+        k
+        for k in blocks
+        if k.revision == arms.candidate and k.compares and after < k.slot <= through
+    }
+    for slot, keys in groupby(sorted(wanted), key=lambda k: k.slot):
         pairs = [(blocks[k], blocks.get(k._replace(revision=arms.stable))) for k in keys]
-        yield [(candidate, stable) for candidate, stable in pairs if stable is not None]
+        yield slot, [(candidate, stable) for candidate, stable in pairs if stable is not None]
 
 
 def _breach(
@@ -213,6 +316,7 @@ def _result(
     shown = tracker.estimate(alpha)
     return MetricStatus(
         name=metric.name,
+        source=metric.source,
         verdict=verdict.value,
         estimate=_text(shown.value),
         lower=_text(shown.lower),
@@ -220,7 +324,10 @@ def _result(
         tolerance=tolerance_in_words(metric),
         samples=tracker.samples,
         stable_samples=tracker.stable_samples,
+        events=tracker.events[0] if tracker.events else None,
+        stable_events=tracker.events[1] if tracker.events else None,
         evidence=capped(tracker.test.log_e_worse()),
+        safety=capped(tracker.test.log_e_good()),
     )
 
 

@@ -64,6 +64,8 @@ class Tracker(ABC, Generic[T]):
         self.samples = 0
         """Rows or requests of the candidate that were compared."""
         self.stable_samples = 0
+        self.events: tuple[int, int] | None = None
+        """Bad ones among them, of candidate and stable; None for a metric that counts none."""
 
     @abstractmethod
     def estimate(self, alpha: float) -> Estimate:
@@ -71,16 +73,23 @@ class Tracker(ABC, Generic[T]):
 
     def state(self) -> dict[str, Any]:
         """The JSON from which `restore` makes an equal tracker."""
-        return {"n1": self.samples, "n0": self.stable_samples, "test": self.test.to_state()}
+        counted = {"n1": self.samples, "n0": self.stable_samples, "k": self.events}
+        return {**counted, "test": self.test.to_state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
         self.samples, self.stable_samples = int(state["n1"]), int(state["n0"])
+        events = state.get("k")  # absent from what older versions have written
+        self.events = None if events is None else (int(events[0]), int(events[1]))
         self.test = type(self.test).from_state(state["test"])
 
     def _count(self, candidate: float, stable: float) -> None:
         self.samples += int(candidate)
         self.stable_samples += int(stable)
+
+    def _count_events(self, candidate: int, stable: int) -> None:
+        before = self.events or (0, 0)
+        self.events = before[0] + candidate, before[1] + stable
 
 
 class CountTracker(Tracker[T]):
@@ -106,6 +115,7 @@ class ErrorTracker(CountTracker[DifferenceTest | RatioTest]):
     def fold(self, candidate: Counts, stable: Counts) -> None:
         self.test.update(candidate.failed, candidate.requests, stable.failed, stable.requests)
         self._count(candidate.requests, stable.requests)
+        self._count_events(candidate.failed, stable.failed)
 
     @override
     def estimate(self, alpha: float) -> Estimate:
@@ -125,6 +135,7 @@ class LabelTracker(Tracker[DifferenceTest]):
         """Take in the labels of one block of both arms."""
         self.test.update(candidate.wrong, candidate.labelled, stable.wrong, stable.labelled)
         self._count(candidate.labelled, stable.labelled)
+        self._count_events(candidate.wrong, stable.wrong)
 
     @override
     def estimate(self, alpha: float) -> Estimate:
@@ -152,6 +163,7 @@ class LatencyTracker(CountTracker[RatioTest]):
         if h1.sum() and h0.sum():
             self._seen += np.stack([h1, h0])
         self._count(h1.sum(), h0.sum())
+        self._count_events(int(table[0]), int(table[2]))
 
     @override
     def estimate(self, alpha: float) -> Estimate:

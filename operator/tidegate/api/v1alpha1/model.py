@@ -343,6 +343,7 @@ class MetricStatus(ApiModel):
     """What the evidence says of one metric, in the user's unit."""
 
     name: str
+    source: str = ""
     verdict: Literal["Pass", "Fail", "Inconclusive"]
     estimate: str | None = None
     """Candidate minus stable (rates, accuracy), or the ratio minus 1 (latency), or the distance."""
@@ -352,8 +353,43 @@ class MetricStatus(ApiModel):
     samples: int = 0
     """Rows or requests of the candidate that were compared."""
     stable_samples: int = 0
+    events: int | None = None
+    """Samples of the candidate that were bad: errors, wrong answers, or slower than stable's
+    quantile and the tolerance. Absent where the metric counts no events."""
+    stable_events: int | None = None
     evidence: str = ""
     """How many times likelier the data are under harm than under none (e-value), capped at 1e6."""
+    safety: str = ""
+    """The same against harm of the tolerance's size: the metric passes at 1/beta."""
+
+
+class EditedMetric(ApiModel):
+    """A metric that was added or edited while the rollout ran: its evidence begins later."""
+
+    name: str
+    after: int
+    labels_after: int
+
+
+class EvidenceStatus(ApiModel):
+    """Which evidence was weighed, so that whoever has the windows can weigh it again.
+
+    Slots are numbers of ten seconds since 1970.
+    """
+
+    stable: str
+    """The revision that the candidate was compared with."""
+    after: int
+    """The slots after this one count,"""
+    through: int
+    """up to this one,"""
+    labels_through: int
+    """and the labels of slots up to this one."""
+    edited: Annotated[tuple[EditedMetric, ...], Field(json_schema_extra=list_map("name"))] = ()
+    digest: str
+    """SHA-256 of everything that was counted in them, in its order."""
+    analysis: str = ""
+    """A hash of `spec.delivery.analysis` as it was."""
 
 
 class RolloutStatus(ApiModel):
@@ -371,6 +407,8 @@ class RolloutStatus(ApiModel):
     message: str = ""
     evidence_through: str = ""
     """Everything that happened up to this time has been weighed."""
+    evidence: EvidenceStatus | None = None
+    """The evidence behind `metrics`; absent before any was weighed."""
     metrics: Annotated[tuple[MetricStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     cursor: Annotated[str, StringConstraints(max_length=65536)] = ""
     """What of the evidence has been used, and the state of the tests; opaque."""
@@ -388,7 +426,9 @@ class DecisionStatus(ApiModel):
     from_weight: int | None = None
     to_weight: int | None = None
     metrics: Annotated[tuple[MetricStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
-    """The evidence that the decision was taken on."""
+    """What the evidence said when the decision was taken."""
+    evidence: EvidenceStatus | None = None
+    """Which evidence that was; absent where a decision rests on none."""
     actor: str = "operator"
 
 

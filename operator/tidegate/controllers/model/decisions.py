@@ -65,6 +65,7 @@ def recorded(
             from_weight=d.from_weight,
             to_weight=d.to_weight,
             metrics=rollout.metrics if rollout and d.action in WEIGHED else (),
+            evidence=rollout.evidence if rollout and d.action in WEIGHED else None,
         )
         for i, (revision, d) in enumerate(decided, start=1)
     )

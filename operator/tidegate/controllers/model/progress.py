@@ -55,8 +55,8 @@ def look(
         )
     progress = _progress(old, steps_of(seen), now)
     weight = _confirmed_weight(seen, stable, candidate)
-    cursor, results, through = _weigh(seen, old, stable, candidate, weight, now)
-    summary = _summary(seen, results, progress, old.step.samples)
+    cursor, weighed = _weigh(seen, old, stable, candidate, weight, now)
+    summary = _summary(seen, weighed.results if weighed else (), progress, old.step.samples)
     spec = seen.model.spec.delivery
     situation = Situation(
         now=now,
@@ -70,7 +70,10 @@ def look(
         progress_deadline=duration(spec.progress_deadline),
     )
     moved = _explained(advance(progress, situation), seen, candidate)
-    return _written(old, moved, situation.steps, summary, cursor, results, through), moved
+    written = _written(old, moved, situation.steps, summary, weighed)
+    through = _end_of(weighed.slot) if weighed else timestamp(now) if cursor else ""
+    kept = cursor if moved.progress.state in RUNNING else ""
+    return written.model_copy(update={"evidence_through": through, "cursor": kept}), moved
 
 
 def _progress(old: RolloutStatus, steps: tuple[Step, ...], now: datetime) -> Progress:
@@ -115,20 +118,21 @@ def _weigh(
     candidate: Revision,
     weight: int | None,
     now: datetime,
-) -> tuple[str, tuple[MetricStatus, ...], str]:
+) -> tuple[str, analysis.Weighed | None]:
     """Fold the new evidence; the analysis begins with the first weight that is confirmed."""
     spec = seen.model.spec.delivery.analysis
     if not old.cursor:
-        begins = bool(weight)
-        through = timestamp(now) if begins else ""
-        return analysis.start(spec, slot_of(now.timestamp())) if begins else "", (), through
+        return analysis.start(spec, slot_of(now.timestamp())) if weight else "", None
     arms = analysis.Arms(stable.name, candidate.name)
     evidence = analysis.Evidence(
         seen.windows, seen.labels, seen.closed_through, seen.labels_closed_through
     )
     weighed = analysis.weigh(spec, old.cursor, arms, evidence)
-    through_time = datetime.fromtimestamp((weighed.slot + 1) * SLOT_SECONDS, tz=UTC)
-    return weighed.cursor, weighed.results, timestamp(through_time)
+    return weighed.cursor, weighed
+
+
+def _end_of(slot: int) -> str:
+    return timestamp(datetime.fromtimestamp((slot + 1) * SLOT_SECONDS, tz=UTC))
 
 
 def _summary(
@@ -175,11 +179,9 @@ def _written(
     moved: Transition,
     steps: tuple[Step, ...],
     summary: Summary,
-    cursor: str,
-    results: tuple[MetricStatus, ...],
-    through: str,
+    weighed: analysis.Weighed | None,
 ) -> RolloutStatus:
-    progress = moved.progress
+    progress, results = moved.progress, weighed.results if weighed else ()
     same_step = timestamp(progress.since) == old.step.started_at
     return RolloutStatus(
         revision=old.revision,
@@ -196,9 +198,8 @@ def _written(
         verdict=summary.verdict,
         reason=moved.reason,
         message=moved.message,
-        evidence_through=through,
+        evidence=weighed.evidence if weighed else None,
         metrics=results,
-        cursor=cursor if progress.state in RUNNING else "",
     )
 
 
