@@ -35,6 +35,8 @@ POD_UID = 65532
 
 # How a program in a pod says that trying again changes nothing (sysexits: EX_USAGE).
 EXIT_PERMANENT = 64
+# That something else was out of reach, and may not be next time (EX_TEMPFAIL).
+EXIT_TRANSIENT = 75
 
 
 class Reason(StrEnum):

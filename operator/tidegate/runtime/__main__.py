@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.api.meta import duration
-from tidegate.api.names import EXIT_PERMANENT, MODEL_DIR, MODEL_PORT, Reason
+from tidegate.api.names import EXIT_PERMANENT, EXIT_TRANSIENT, MODEL_DIR, MODEL_PORT, Reason
 from tidegate.errors import TerminalError, TransientError
 from tidegate.runtime.outcome import (
-    EXIT_TRANSIENT,
     StageError,
     failure,
     report,

@@ -7,9 +7,6 @@ from typing import Any
 
 from tidegate.errors import TerminalError
 
-# Any code but names.EXIT_PERMANENT is tried again, as often as spec.retries says.
-EXIT_TRANSIENT = 75
-
 TERMINATION_BYTES = 4096  # the kubelet keeps no more than this
 # With the URI, digests and metrics these keep the line below the kubelet's limit in any alphabet.
 MESSAGE_CHARACTERS = 800

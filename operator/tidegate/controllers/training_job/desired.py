@@ -12,6 +12,8 @@ from tidegate.controllers.training_job.state import Stage, job_name
 VARIABLE = "TIDEGATE_JOB"
 WORK_DIR = "/work"
 DEFAULT_RESOURCES: Manifest = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+# Then the pod ends and another tries: only pods that have ended say what hindered them.
+FETCH_PATIENCE = ("--patience=20s",)
 GRACE_SECONDS = 5  # a stage keeps nothing that would have to be put away
 
 
@@ -47,9 +49,13 @@ def _labels(job: TrainingJob) -> dict[str, str]:
 def _pod_failure_rules() -> list[Manifest]:
     """The first rule that fits decides; what fits none counts as one of the tries."""
     permanent = {"operator": "In", "values": [names.EXIT_PERMANENT]}
+    outage = {"operator": "In", "values": [names.EXIT_TRANSIENT]}
     disrupted = {"type": "DisruptionTarget", "status": "True"}
     return [
         {"action": "FailJob", "onExitCodes": permanent},
+        # Nothing is lost by fetching again, so an outage is waited for until the deadline; a
+        # stage that works for hours before it can publish has a bounded number of tries.
+        {"action": "Ignore", "onExitCodes": {"containerName": Stage.FETCH.value, **outage}},
         # A drained node or a preemption is no fault of the job.
         {"action": "Ignore", "onPodConditions": [disrupted]},
     ]
@@ -74,7 +80,7 @@ def _container(job: TrainingJob, stage: Stage, image: str, pull_policy: str) -> 
         "name": stage.value,
         "image": image,
         "imagePullPolicy": pull_policy,
-        "args": ["job", stage.value],
+        "args": ["job", stage.value, *(FETCH_PATIENCE if stage is Stage.FETCH else ())],
         "env": [{"name": VARIABLE, "value": _told(job)}],
         "envFrom": [{"secretRef": {"name": secret.name}}] if secret is not None else [],
         # The same for all: they run one after the other, so that a pod asks for what the largest

@@ -155,7 +155,7 @@ def _stage(pod: Pod | None, *, retried: bool) -> Stage | None:
 
 def _retried(seen: Observed, child: Child, pod: Pod | None) -> bool:
     """Whether the last try has failed in a way that another follows."""
-    if pod is not None and pod.evicted:
+    if pod is not None and (pod.evicted or pod.outage() is not None):
         return True  # no fault of the job's: such a try is not counted
     failure = pod.failure() if pod is not None else None
     if failure is None or failure[1].exit_code == EXIT_PERMANENT:
@@ -165,7 +165,7 @@ def _retried(seen: Observed, child: Child, pod: Pod | None) -> bool:
 
 def _failures(seen: Observed, child: Child) -> int:
     """How many tries have failed; the Job counts a pod later than we see it."""
-    return max(child.failures, sum(p.failure() is not None and not p.evicted for p in seen.pods))
+    return max(child.failures, sum(p.counted for p in seen.pods))
 
 
 def _obstacle(seen: Observed, child: Child, pod: Pod | None, now: datetime) -> str:
@@ -179,12 +179,26 @@ def _obstacle(seen: Observed, child: Child, pod: Pod | None, now: datetime) -> s
         return "" if early else f"No node takes pod {pod.name}: {pod.unschedulable} {fix}"
     if pod.evicted:
         return f"Pod {pod.name} was ended from outside: {pod.evicted} The Job makes another."
+    if told := _outage(seen):
+        return told
     failure = pod.failure()
     if failure is not None and _retried(seen, child, pod):
         _, message = _explained(seen, pod, *failure)
         tries = f"Try {_failures(seen, child)} of {seen.job.spec.retries + 1}"
         return f"{tries} failed: {message} The Job tries again."
     return next((w for s, c in pod.stages() if (w := _held_up(seen, s, c))), "")
+
+
+def _outage(seen: Observed) -> str:
+    """What the newest try that has ended in `fetch` says, while none has come further."""
+    pod = seen.pods[-1]
+    if not isinstance(pod.containers.get(Stage.FETCH), Ended) and len(seen.pods) > 1:
+        pod = seen.pods[-2]
+    ended = pod.outage()
+    if ended is None:
+        return ""
+    _, message = _explained(seen, pod, Stage.FETCH, ended)
+    return f"{message} The job tries again until its deadline ({seen.job.spec.deadline})."
 
 
 def _held_up(seen: Observed, stage: Stage, container: Container) -> str:

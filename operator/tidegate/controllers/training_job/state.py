@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import Field, FiniteFloat, ValidationError
 
 from tidegate.api.meta import ApiModel, Digest, S3Uri
-from tidegate.api.names import Reason, child_name
+from tidegate.api.names import EXIT_TRANSIENT, Reason, child_name
 from tidegate.api.v1alpha1.training_job import Format, TrainingJob
 
 
@@ -110,6 +110,18 @@ class Pod:
             if isinstance(container, Ended) and container.exit_code:
                 return stage, container
         return None
+
+    def outage(self) -> Ended | None:
+        """How this try ended, if the inputs' store was out of reach; such a try is not counted."""
+        failure = self.failure()
+        if failure is None or failure[0] is not Stage.FETCH:
+            return None
+        return failure[1] if failure[1].exit_code == EXIT_TRANSIENT else None
+
+    @property
+    def counted(self) -> bool:
+        """Whether this is a try that failed by its own fault."""
+        return self.failure() is not None and not self.evicted and self.outage() is None
 
     def result(self, stage: Stage) -> Summary | None:
         """What a stage that went well says of itself."""

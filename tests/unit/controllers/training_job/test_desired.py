@@ -35,17 +35,19 @@ def test_runs_the_stages_one_after_the_other() -> None:
     pod = job()["spec"]["template"]["spec"]
     assert [c["name"] for c in pod["initContainers"]] == STAGES[:-1]
     assert [c["name"] for c in pod["containers"]] == STAGES[-1:]
-    assert [c["args"] for c in containers().values()] == [["job", stage] for stage in STAGES]
+    assert [c["args"][:2] for c in containers().values()] == [["job", stage] for stage in STAGES]
     assert {c["image"] for c in containers().values()} == {"runtime:1"}
     assert pod["restartPolicy"] == "Never"
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_a_permanent_failure_ends_the_job_and_a_disruption_costs_no_try() -> None:
+def test_a_permanent_failure_ends_the_job_and_what_is_no_fault_of_it_costs_no_try() -> None:
     spec = job(retries=4, deadline="1h30m")["spec"]
     assert spec["backoffLimit"] == 4
     assert spec["activeDeadlineSeconds"] == 5400
-    first, second = spec["podFailurePolicy"]["rules"]
+    first, outage, second = spec["podFailurePolicy"]["rules"]
+    codes = {"containerName": "fetch", "operator": "In", "values": [75]}
+    assert outage == {"action": "Ignore", "onExitCodes": codes}
     assert first == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [64]}}
     assert second["action"] == "Ignore"
     assert second["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]

@@ -20,7 +20,7 @@ from tests.unit.controllers.training_job.scenes import (
     well,
 )
 
-from tidegate.api.names import Reason
+from tidegate.api.names import EXIT_TRANSIENT, Reason
 from tidegate.api.v1alpha1.training_job import TrainingJobStatus
 from tidegate.controllers.training_job.plan import (
     Failure,
@@ -39,8 +39,6 @@ from tidegate.controllers.training_job.state import (
     Stage,
     Waiting,
 )
-
-TRANSIENT = 75
 
 
 def outcome(seen: Observed) -> Outcome:
@@ -112,7 +110,7 @@ def test_a_spec_that_the_server_refuses_ends_the_job() -> None:
             id="failed for good, but the Job does not know yet",
         ),
         pytest.param(
-            [pod(Stage.FETCH, badly(Stage.FETCH, "X", exit_code=TRANSIENT))],
+            [pod(Stage.PUBLISH, badly(Stage.PUBLISH, "X", exit_code=EXIT_TRANSIENT))],
             None,
             id="waits for the next try",
         ),
@@ -163,7 +161,9 @@ def test_nothing_hinders_a_job_that_goes_on() -> None:
         ),
         pytest.param(
             running(
-                pod(Stage.FETCH, badly(Stage.FETCH, "X", "No answer.", exit_code=TRANSIENT)),
+                pod(
+                    Stage.PUBLISH, badly(Stage.PUBLISH, "X", "No answer.", exit_code=EXIT_TRANSIENT)
+                ),
                 failures=2,
             ),
             "Try 2 of 3 failed: No answer. The Job tries again.",
@@ -196,12 +196,16 @@ def test_does_not_complain_in_the_first_seconds(seen: Observed) -> None:
     ("seen", "why"),
     [
         pytest.param(
-            running(pod(Stage.FETCH, badly(Stage.FETCH, "X", exit_code=TRANSIENT)), failures=3),
+            running(
+                pod(Stage.PUBLISH, badly(Stage.PUBLISH, "X", exit_code=EXIT_TRANSIENT)), failures=3
+            ),
             "no try is left",
             id="the last try",
         ),
         pytest.param(
-            running(pod(Stage.FETCH, badly(Stage.FETCH, "X", exit_code=TRANSIENT)), retries=0),
+            running(
+                pod(Stage.PUBLISH, badly(Stage.PUBLISH, "X", exit_code=EXIT_TRANSIENT)), retries=0
+            ),
             "there is one try, and the Job has not counted it yet",
             id="the only try",
         ),
@@ -227,8 +231,25 @@ def test_an_eviction_costs_no_try() -> None:
     assert progress(running(evicted, retries=0)) == Progress(
         evicted, obstacle="Pod p1 was ended from outside: node drained. The Job makes another."
     )
-    failed = pod(Stage.FETCH, badly(Stage.FETCH, "X", exit_code=TRANSIENT), name="p2")
+    failed = pod(Stage.PUBLISH, badly(Stage.PUBLISH, "X", exit_code=EXIT_TRANSIENT), name="p2")
     assert "Try 1 of 2 failed" in progress(running(evicted, failed, retries=1)).obstacle
+
+
+def test_an_outage_of_the_store_costs_no_try_and_is_told() -> None:
+    refused = badly(
+        Stage.FETCH,
+        Reason.OBJECT_STORE_UNREACHABLE,
+        "s3:7070 refuses the connection.",
+        exit_code=EXIT_TRANSIENT,
+    )
+    tries = [pod(Stage.FETCH, refused, name=f"p{i}") for i in range(5)]
+    told = "s3:7070 refuses the connection. The job tries again until its deadline (4h)."
+    assert progress(running(*tries, retries=0)).obstacle == told
+    # The next try is under way, but has not come further yet.
+    again = running(*tries, pod(Stage.FETCH, name="p9"), retries=0)
+    assert (progress(again).stage, progress(again).obstacle) == (Stage.FETCH, told)
+    past = running(*tries, pod(Stage.TRAIN, name="p9"), retries=0)
+    assert progress(past).obstacle == ""
 
 
 # The end
