@@ -7,6 +7,10 @@ share of the candidate is constant and the comparison of the arms is fair.
 A request is counted once, by the pod that answered it, in the slot in which it arrived. Only a
 request that the candidate never answered is counted by the pod that tried to forward it, as an
 `unreachable` error of the candidate.
+
+Requests that were not routed by lot (a rule of the spec chose the candidate, a client made up a
+mark, somebody asked the candidate's pods directly) are counted under the generation `UNDRAWN`. They
+are seen like all others, but they are no evidence between the arms.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 SLOT_SECONDS = 10
+UNDRAWN = -1
 
 
 def slot_of(unix_seconds: float) -> int:
@@ -27,6 +32,11 @@ class BlockKey(NamedTuple):
     slot: int
     generation: int
     revision: str
+
+    @property
+    def compares(self) -> bool:
+        """Whether its requests were routed by lot, so that both arms have a fair sample."""
+        return self.generation != UNDRAWN
 
 
 def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

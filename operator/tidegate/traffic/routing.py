@@ -23,6 +23,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """A header whose value sends a request to the candidate, whatever the weight."""
+
+    header: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """Where the candidate's share goes."""
 
@@ -31,6 +39,9 @@ class Candidate:
     """`host:port` of the candidate's Service."""
     weight: int
     """Percent of the requests, 0 to 100."""
+    sticky: str = ""
+    """The header whose value decides for all requests that have it; empty: each one is drawn."""
+    match: tuple[Match, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,8 @@ class Routing:
     """Bin edges that both arms count numeric predictions with; each arm's own profile if empty."""
     feedback_horizon_seconds: int = 86400
     feedback_enabled: bool = True
+    mark_key: str = ""
+    """Hexadecimal: what the pods of the Model sign their marks with, see `traffic.marks`."""
 
     def to_json(self) -> str:
         """The canonical text that is signed: equal documents give equal bytes."""
@@ -59,6 +72,8 @@ class Routing:
             "revision": self.candidate.revision,
             "address": self.candidate.address,
             "weight": self.candidate.weight,
+            "sticky": self.candidate.sticky,
+            "match": [[m.header, m.value] for m in self.candidate.match],
         }
         document = {
             "model": self.model,
@@ -70,6 +85,7 @@ class Routing:
             "predictionEdges": list(self.prediction_edges),
             "feedbackHorizonSeconds": self.feedback_horizon_seconds,
             "feedbackEnabled": self.feedback_enabled,
+            "markKey": self.mark_key,
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
@@ -78,20 +94,27 @@ class Routing:
         """Raise TerminalError(InvalidRouting) if the text is not a routing document."""
         try:
             data: dict[str, Any] = json.loads(text)
-            candidate = data["candidate"]
             return cls(
                 model=str(data["model"]),
                 generation=int(data["generation"]),
                 stable=str(data["stable"]),
                 stable_address=str(data["stableAddress"]),
-                candidate=candidate
-                and Candidate(
-                    str(candidate["revision"]), str(candidate["address"]), int(candidate["weight"])
-                ),
+                candidate=data["candidate"] and _candidate(data["candidate"]),
                 members=tuple(Member(str(u), str(a), str(r)) for u, a, r in data["members"]),
                 prediction_edges=tuple(float(e) for e in data["predictionEdges"]),
                 feedback_horizon_seconds=int(data["feedbackHorizonSeconds"]),
                 feedback_enabled=bool(data["feedbackEnabled"]),
+                mark_key=bytes.fromhex(data["markKey"]).hex(),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise TerminalError("InvalidRouting", f"not a routing document: {error!r}") from error
+
+
+def _candidate(data: dict[str, Any]) -> Candidate:
+    return Candidate(
+        revision=str(data["revision"]),
+        address=str(data["address"]),
+        weight=int(data["weight"]),
+        sticky=str(data["sticky"]),
+        match=tuple(Match(str(header), str(value)) for header, value in data["match"]),
+    )

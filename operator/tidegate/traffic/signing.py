@@ -5,6 +5,7 @@ asks a sidecar for its windows. A token is bound to one pod's uid and expires af
 """
 
 import base64
+import hashlib
 import json
 
 from cryptography.exceptions import InvalidSignature
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tidegate.errors import TerminalError
+from tidegate.traffic.marks import KEY_BYTES
 
 TOKEN_LIFETIME_SECONDS = 60
 CLOCK_SKEW_SECONDS = 30  # nodes whose clocks differ by less than this still talk
@@ -41,6 +43,12 @@ def unseal(envelope: str, key: Ed25519PublicKey) -> str:
     except (InvalidSignature, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TerminalError("BadSignature", "the document's signature does not fit") from error
     return str(document)
+
+
+def mark_key(key: Ed25519PrivateKey, model_uid: str) -> str:
+    """The key of a Model's marks: always the same one, and it tells nothing of the private key."""
+    said = f"marks of {model_uid}".encode()
+    return hashlib.blake2b(said, key=key.private_bytes_raw(), digest_size=KEY_BYTES).hexdigest()
 
 
 def mint_token(key: Ed25519PrivateKey, audience: str, now: float) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
 from tidegate.errors import TerminalError
 from tidegate.evidence.latency import latency_bin
-from tidegate.evidence.windows import BlockKey, Counts, Labels
+from tidegate.evidence.windows import UNDRAWN, BlockKey, Counts, Labels
 from tidegate.rollout.analysis import Arms, Evidence, Weighed, start, weigh
 
 ARMS = Arms("m-old", "m-new")
@@ -196,6 +196,17 @@ def test_silence_proves_nothing() -> None:
     seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, empty)
     assert set(verdicts(seen).values()) == {"Inconclusive"}
     assert seen.slot == 500
+
+
+def test_requests_that_were_not_drawn_are_no_evidence() -> None:
+    """Testers whom a rule sends to the candidate may be as unhappy as they like."""
+    fair = simulate(World(), 30, seed=18)
+    unhappy = simulate(World(errors=(0.9, 0.0), wrong=(0.9, 0.0)), 30, seed=19)
+    windows = {k._replace(generation=UNDRAWN): c for k, c in unhappy.windows.items()}
+    labels = {k._replace(generation=UNDRAWN): n for k, n in unhappy.labels.items()}
+    both = Evidence({**fair.windows, **windows}, {**fair.labels, **labels}, 30, 30)
+    cursor = start(ANALYSIS, 0)
+    assert weigh(ANALYSIS, cursor, ARMS, both) == weigh(ANALYSIS, cursor, ARMS, fair)
 
 
 def test_slots_that_are_not_closed_are_not_used() -> None:

@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tidegate.evidence.windows import BlockKey, Counts, Report
-from tidegate.traffic.routing import Candidate, Member, Routing
+from tidegate.traffic.marks import Kind, signed
+from tidegate.traffic.routing import Candidate, Match, Member, Routing
 from tidegate.traffic.signing import mint_token, seal
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 STABLE, CANDIDATE = "churn-stable", "churn-candidate"
+MARK_KEY = b"m" * 16
 DEADLINE_SECONDS = 45.0  # generous: the machine may be busy
 
 
@@ -235,8 +237,11 @@ def routing(
     prediction_edges: tuple[float, ...] = (),
     horizon: int = 86400,
     model: str = "churn",
+    sticky: str = "",
+    match: tuple[Match, ...] = (),
 ) -> Routing:
-    candidate = candidate_port and Candidate(CANDIDATE, f"127.0.0.1:{candidate_port}", weight)
+    address = f"127.0.0.1:{candidate_port}"
+    candidate = candidate_port and Candidate(CANDIDATE, address, weight, sticky, match)
     return Routing(
         model=model,
         generation=generation,
@@ -246,7 +251,13 @@ def routing(
         members=members,
         prediction_edges=prediction_edges,
         feedback_horizon_seconds=horizon,
+        mark_key=MARK_KEY.hex(),
     )
+
+
+def mark(kind: Kind, generation: int, key: bytes = MARK_KEY) -> str:
+    """The header line with which a pod passes a request on."""
+    return f"x-tidegate-routed: {signed(key, kind, generation).decode()}"
 
 
 def total(windows: dict[BlockKey, Counts], **where: object) -> Counts:

@@ -3,13 +3,17 @@
 from random import Random
 
 import pytest
-from tests.unit.sidecar.harness import CANDIDATE, STABLE, get, post, routing
+from tests.unit.sidecar.harness import CANDIDATE, STABLE, get, mark, post, routing
 
+from tidegate.evidence.windows import UNDRAWN
 from tidegate.sidecar.proxy.desk import ANSWER_SECONDS, FORWARD_GRACE_SECONDS, Desk
 from tidegate.sidecar.proxy.exchange import Exchange
 from tidegate.sidecar.proxy.heads import parse_request, parse_response
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
-from tidegate.sidecar.records import Flag, Kind, Record
+from tidegate.sidecar.records import Flag, Record
+from tidegate.sidecar.records import Kind as Outcome
+from tidegate.traffic.marks import Kind
+from tidegate.traffic.routing import Match
 
 NOW = 1000.0
 MONITOR = Unix("/nowhere")
@@ -25,7 +29,7 @@ class Kept:
         self.records.append(record)
 
     @property
-    def outcomes(self) -> list[tuple[Kind, int, str]]:
+    def outcomes(self) -> list[tuple[Outcome, int, str]]:
         return [(r.kind, r.status, r.revision) for r in self.records]
 
 
@@ -34,9 +38,9 @@ def kept() -> Kept:
     return Kept()
 
 
-def desk(kept: Kept, weight: int = 0) -> Desk:
+def desk(kept: Kept, weight: int = 0, match: tuple[Match, ...] = ()) -> Desk:
     split = Split(STABLE, Tcp("127.0.0.1", 8000), Random(1).random)
-    split.apply(routing(4, 99, weight))
+    split.apply(routing(4, 99, weight, match=match))
     return Desk("pod", b"s" * 32, split, MONITOR, kept)
 
 
@@ -63,7 +67,7 @@ def test_an_answer_is_counted_with_its_latency_and_bodies(kept: Kept) -> None:
     exchange.given.add(b"[]")
     local.finish(exchange)
     (record,) = kept.records
-    assert (record.kind, record.status, record.generation) == (Kind.ANSWERED, 200, 4)
+    assert (record.kind, record.status, record.generation) == (Outcome.ANSWERED, 200, 4)
     assert (record.latency, record.request, record.response) == (0.25, b"{}", b"[]")
 
 
@@ -91,7 +95,7 @@ def test_a_model_that_does_not_answer_is_a_timeout(kept: Kept) -> None:
     assert not local.overdue(exchange, NOW + ANSWER_SECONDS)
     assert local.overdue(exchange, NOW + ANSWER_SECONDS + 1)
     local.fail(exchange, 504, NOW + ANSWER_SECONDS + 1)
-    assert kept.outcomes == [(Kind.TIMEOUT, 504, STABLE)]
+    assert kept.outcomes == [(Outcome.TIMEOUT, 504, STABLE)]
 
 
 def test_a_candidate_that_does_not_answer_is_unreachable(kept: Kept) -> None:
@@ -101,18 +105,18 @@ def test_a_candidate_that_does_not_answer_is_unreachable(kept: Kept) -> None:
     late = NOW + ANSWER_SECONDS + FORWARD_GRACE_SECONDS + 1
     assert split.overdue(exchange, late)
     split.fail(exchange, 504, late)
-    assert kept.outcomes == [(Kind.UNREACHABLE, 0, CANDIDATE)]
+    assert kept.outcomes == [(Outcome.UNREACHABLE, 0, CANDIDATE)]
 
 
 @pytest.mark.parametrize(
     ("header", "want"),
     [
         pytest.param("x-tidegate-id: c.1.0", [], id="its own pod counts it"),
-        pytest.param("x: y", [(Kind.UNREACHABLE, 0, CANDIDATE)], id="not from a sidecar"),
+        pytest.param("x: y", [(Outcome.UNREACHABLE, 0, CANDIDATE)], id="not from a sidecar"),
     ],
 )
 def test_a_forwarded_answer_counts_here_only_without_an_id(
-    kept: Kept, header: str, want: list[tuple[Kind, int, str]]
+    kept: Kept, header: str, want: list[tuple[Outcome, int, str]]
 ) -> None:
     split = desk(kept, 100)
     exchange = begin(split, post(b"{}"))
@@ -126,12 +130,42 @@ def test_a_request_that_falls_back_is_counted_once_and_gets_an_id(kept: Kept) ->
     split = desk(kept, 100)
     exchange = begin(split, post(b"{}"))
     assert split.fall_back(exchange)
-    assert not exchange.route.forwarded
+    assert not exchange.route.mark
     assert split.id_header(exchange).startswith(b"x-tidegate-id: pod.")
     assert not split.fall_back(exchange), "there is nowhere else to go"
     answer(exchange)
     split.finish(exchange)
-    assert kept.outcomes == [(Kind.UNREACHABLE, 0, CANDIDATE)]
+    assert kept.outcomes == [(Outcome.UNREACHABLE, 0, CANDIDATE)]
+
+
+@pytest.mark.parametrize(
+    ("line", "generations"),
+    [
+        pytest.param("x: y", [4], id="drawn here"),
+        pytest.param(mark(Kind.LOT, 3), [3], id="drawn by another pod"),
+        pytest.param(mark(Kind.HANDED, 3), [4], id="drawn here for another pod"),
+        pytest.param(mark(Kind.MATCH, 4), [UNDRAWN], id="sent by a rule"),
+        pytest.param("x-tidegate-routed: 4", [UNDRAWN], id="sent by a forged mark"),
+        pytest.param(mark(Kind.SHADOW, 4), [], id="a copy"),
+    ],
+)
+def test_only_what_was_drawn_counts_as_evidence(
+    kept: Kept, line: str, generations: list[int]
+) -> None:
+    local = desk(kept)
+    exchange = begin(local, post(b"{}", "/p", line))
+    answer(exchange)
+    local.finish(exchange)
+    assert [r.generation for r in kept.records] == generations
+    assert local.head_for_upstream(exchange) == post(b"{}", "/p", *["x: y"] * (line == "x: y"))[:-2]
+
+
+def test_a_matched_request_that_fails_is_no_evidence_against_the_candidate(kept: Kept) -> None:
+    split = desk(kept, match=(Match("x-tester", "yes"),))
+    exchange = begin(split, post(b"{}", "/p", "x-tester: yes"))
+    assert split.fall_back(exchange)
+    (record,) = kept.records
+    assert (record.revision, record.generation) == (CANDIDATE, UNDRAWN)
 
 
 def test_a_client_that_leaves(kept: Kept) -> None:
@@ -140,7 +174,7 @@ def test_a_client_that_leaves(kept: Kept) -> None:
     answer(reading)
     local.client_left(waiting, NOW + 3)
     local.client_left(reading, NOW + 3)
-    assert kept.outcomes == [(Kind.TIMEOUT, 0, STABLE), (Kind.ANSWERED, 200, STABLE)]
+    assert kept.outcomes == [(Outcome.TIMEOUT, 0, STABLE), (Outcome.ANSWERED, 200, STABLE)]
     assert kept.records[1].flags & Flag.INCOMPLETE
     assert kept.records[1].request == b""
 
@@ -150,4 +184,4 @@ def test_an_answer_that_breaks_off_is_an_error(kept: Kept) -> None:
     exchange = begin(local, post(b"{}"))
     answer(exchange)
     local.broke_off(exchange)
-    assert kept.outcomes == [(Kind.ANSWERED, 502, STABLE)]
+    assert kept.outcomes == [(Outcome.ANSWERED, 502, STABLE)]

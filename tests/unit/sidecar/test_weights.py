@@ -16,12 +16,16 @@ from tests.unit.sidecar.harness import (
     Sidecar,
     eventually,
     free_port,
+    mark,
     once,
     post,
     routing,
     sidecar,
 )
 from tests.unit.sidecar.upstream import Asked, Upstream, predictions, upstream
+
+from tidegate.traffic.marks import Kind
+from tidegate.traffic.routing import Match
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,7 +81,8 @@ async def test_the_candidate_gets_its_weight(
     bound = 4.5 * sqrt(REQUESTS * share * (1 - share))  # one run in 150,000 lies beyond
     assert abs(len(candidate.asked) - share * REQUESTS) < bound
     assert len(stable.asked) + len(candidate.asked) == REQUESTS
-    assert {a.header("x-tidegate-routed") for a in candidate.asked} == {"7"}
+    said = {f"x-tidegate-routed: {a.header('x-tidegate-routed')}" for a in candidate.asked}
+    assert said == {mark(Kind.LOT, 7)}
     assert {a.header("x-tidegate-routed") for a in stable.asked} == {None}
 
 
@@ -171,12 +176,48 @@ async def test_a_candidate_that_breaks_off_is_counted_and_not_asked_twice(
     await eventually(counted)
 
 
-async def test_a_request_that_was_routed_is_answered_here(
-    proxy: Sidecar, stable: Upstream, candidate: Upstream
+@pytest.mark.parametrize("line", [mark(Kind.LOT, 1), "x-tidegate-routed: 1", "X-Tidegate-Routed:"])
+async def test_a_request_that_says_it_was_routed_is_answered_here_without_its_mark(
+    proxy: Sidecar, stable: Upstream, candidate: Upstream, line: str
 ) -> None:
     await proxy.route(routing(1, candidate.port, 100))
-    await once(proxy.port, post(b"{}", "/p", "x-tidegate-routed: 1"))
+    await once(proxy.port, post(b"{}", "/p", "X-Before: 1", line, "X-After: 2"))
     assert (len(stable.asked), len(candidate.asked)) == (1, 0)
+    without = post(b"{}", "/p", "X-Before: 1", "X-After: 2")
+    assert stable.asked[0].raw_head + stable.asked[0].body == without
+
+
+async def test_a_session_stays_where_it_is_when_the_weight_rises(
+    proxy: Sidecar, stable: Upstream, candidate: Upstream, connect: Connect
+) -> None:
+    connection = await connect(proxy.port)
+    on_candidate: list[set[int]] = []
+    for generation, weight in enumerate((10, 25, 60), start=1):
+        await proxy.route(routing(generation, candidate.port, weight, sticky="X-User"))
+        candidate.asked.clear()
+        for user in range(300):
+            for _ in range(2):
+                await connection.ask(post(b"{}", "/p", f"x-user: {user}"))
+        asked = [int(a.header("x-user") or -1) for a in candidate.asked]
+        on_candidate.append(set(asked))
+        assert len(asked) == 2 * len(set(asked)), "both requests of a user go the same way"
+        share = weight / 100
+        assert abs(len(set(asked)) - share * 300) < 4.5 * sqrt(300 * share * (1 - share))
+    assert on_candidate[0] < on_candidate[1] < on_candidate[2]
+
+
+async def test_a_matching_request_gets_the_candidate_and_is_no_evidence(
+    proxy: Sidecar, stable: Upstream, candidate: Upstream, connect: Connect
+) -> None:
+    testers = (Match("X-Tester", "yes"), Match("x-office", "berlin"))
+    await proxy.route(routing(1, candidate.port, 0, match=testers))
+    connection = await connect(proxy.port)
+    for line in ("x-tester: yes", "X-Office:   berlin  ", "x-tester: no", "x-office: yes", "a: b"):
+        await connection.ask(post(b"{}", "/p", line))
+    assert [a.path for a in candidate.asked] == ["/p", "/p"]
+    said = {f"x-tidegate-routed: {a.header('x-tidegate-routed')}" for a in candidate.asked}
+    assert said == {mark(Kind.MATCH, 1)}
+    assert len(stable.asked) == 3
 
 
 async def test_after_a_promotion_the_old_stable_forwards_everything(
@@ -186,6 +227,8 @@ async def test_after_a_promotion_the_old_stable_forwards_everything(
     await proxy.route(promoted)
     await ask_many(proxy.port, 40)
     assert (len(stable.asked), len(candidate.asked)) == (0, 40)
+    said = {f"x-tidegate-routed: {a.header('x-tidegate-routed')}" for a in candidate.asked}
+    assert said == {mark(Kind.HANDED, 3)}, "the new stable pods still draw for them"
 
 
 async def test_a_candidates_pod_answers_what_reaches_it_directly(

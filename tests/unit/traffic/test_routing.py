@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.errors import TerminalError
-from tidegate.traffic.routing import Candidate, Member, Routing
+from tidegate.traffic.routing import Candidate, Match, Member, Routing
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=10)
 ROUTINGS = st.builds(
@@ -14,11 +14,20 @@ ROUTINGS = st.builds(
     generation=st.integers(0, 2**53),
     stable=NAMES,
     stable_address=NAMES,
-    candidate=st.one_of(st.none(), st.builds(Candidate, NAMES, NAMES, st.integers(0, 100))),
+    candidate=st.none()
+    | st.builds(
+        Candidate,
+        NAMES,
+        NAMES,
+        st.integers(0, 100),
+        NAMES,
+        st.lists(st.builds(Match, NAMES, NAMES), max_size=2).map(tuple),
+    ),
     members=st.lists(st.builds(Member, NAMES, NAMES, NAMES), max_size=3).map(tuple),
     prediction_edges=st.lists(st.floats(-1e9, 1e9), max_size=4).map(tuple),
     feedback_horizon_seconds=st.integers(0, 10**7),
     feedback_enabled=st.booleans(),
+    mark_key=st.binary(max_size=16).map(bytes.hex),
 )
 
 

@@ -27,7 +27,7 @@ from tidegate.controllers.model.state import (
 from tidegate.controllers.model.wanted import Images, resolve
 from tidegate.errors import TerminalError
 from tidegate.traffic.routing import Routing
-from tidegate.traffic.signing import unseal
+from tidegate.traffic.signing import mark_key, unseal
 
 Manifest = dict[str, Any]
 
@@ -69,6 +69,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         closed_through=gathered.closed_through,
         labels_closed_through=gathered.labels_closed_through,
         profiles=gathered.profiles,
+        mark_key=mark_key(cluster.signing_key, uid),
         drift=_drift(model, policy),
         drift_window_seconds=duration(policy.spec.window.size).total_seconds() if policy else None,
     )

@@ -45,6 +45,7 @@ def routing(
         prediction_edges=_edges(seen, stable),
         feedback_horizon_seconds=int(duration(feedback.horizon).total_seconds()),
         feedback_enabled=feedback.enabled,
+        mark_key=seen.mark_key,
     )
     # A document is pushed before it is stored: pods may act on one that never was. What is far in
     # the future no operator has sent, and a pod that says so must not drag the others along.

@@ -132,6 +132,8 @@ class Observed:
     closed_through: int | None = None
     labels_closed_through: int | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    mark_key: str = ""
+    """What the pods sign their marks with, see `traffic.marks`."""
     drift: DriftStatus | None = None
     drift_window_seconds: float | None = None
 

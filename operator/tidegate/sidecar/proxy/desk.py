@@ -1,5 +1,6 @@
 """What all client connections share: where requests go, what is counted, what is added to heads."""
 
+import re
 import time
 from typing import Protocol
 
@@ -14,6 +15,7 @@ ANSWER_SECONDS = 60.0
 # A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
 FORWARD_GRACE_SECONDS = 5.0
 FEEDBACK_PATH = b"/feedback"
+_MARKS = re.compile(rb"\r\n%b:[^\r]*" % HEADER_ROUTED.encode(), re.IGNORECASE)
 CLIENT_LIMIT = 8192  # connections; each may hold half a megabyte when everybody is slow
 
 
@@ -57,11 +59,11 @@ class Desk:
         """A new request: choose who answers it."""
         post = head.method == b"POST"
         if post and head.path == FEEDBACK_PATH:
-            route = Route(self.monitor, 0, "", forwarded=False)
+            route = Route(self.monitor, 0, "")
             return Exchange(head, route, time.time(), self._budget, counted=False)
-        route = self._split.choose(head.routed)
-        exchange = Exchange(head, route, time.time(), self._budget, counted=post)
-        if not route.forwarded:
+        route = self._split.choose(head)
+        exchange = Exchange(head, route, time.time(), self._budget, counted=post and route.counted)
+        if not route.mark:
             self._number(exchange)
         return exchange
 
@@ -75,10 +77,10 @@ class Desk:
         exchange.sequence = self._sequence
 
     def head_for_upstream(self, exchange: Exchange) -> bytes:
-        route = exchange.route
-        if not route.forwarded:
-            return exchange.head.raw
-        return with_header(exchange.head.raw, f"{HEADER_ROUTED}: {route.generation}".encode())
+        """The head as it came, so that no model can tell its arm; marks are for pods only."""
+        head, mark = exchange.head, exchange.route.mark
+        raw = head.raw if head.routed is None else _MARKS.sub(b"", head.raw)
+        return with_header(raw, mark) if mark else raw
 
     def head_for_client(self, exchange: Exchange, answer: ResponseHead) -> bytes:
         return answer.raw[:-2] + self.id_header(exchange) + b"\r\n"
@@ -95,7 +97,7 @@ class Desk:
         It stays counted once, against the revision that should have answered it: to count it
         for this pod's revision too would shift the comparison of the arms.
         """
-        if not exchange.route.forwarded:
+        if not exchange.route.mark:
             return False
         self._count(exchange, Kind.UNREACHABLE)
         exchange.counted = False
@@ -104,7 +106,7 @@ class Desk:
         return True
 
     def overdue(self, exchange: Exchange, now: float) -> bool:
-        grace = FORWARD_GRACE_SECONDS if exchange.route.forwarded else 0.0
+        grace = FORWARD_GRACE_SECONDS if exchange.route.mark else 0.0
         return exchange.head.framing.done and 0 < exchange.started < now - ANSWER_SECONDS - grace
 
     def finish(self, exchange: Exchange) -> None:
@@ -112,14 +114,14 @@ class Desk:
         answer = exchange.answer
         if answer is None:
             return
-        if not exchange.route.forwarded:
+        if not exchange.route.mark:
             self._count(exchange, Kind.ANSWERED, answer.status, complete=True)
         elif not answer.has_id:
             self._count(exchange, Kind.UNREACHABLE)
 
     def broke_off(self, exchange: Exchange) -> None:
         """The answer broke off in the middle."""
-        if not exchange.route.forwarded:
+        if not exchange.route.mark:
             self._count(exchange, Kind.ANSWERED, 502)
         elif exchange.answer is None or not exchange.answer.has_id:
             self._count(exchange, Kind.UNREACHABLE)
@@ -127,7 +129,7 @@ class Desk:
     def fail(self, exchange: Exchange, status: int, now: float) -> None:
         """There was no answer, so the client gets `status` from the proxy."""
         exchange.answered_at = now
-        if exchange.route.forwarded:
+        if exchange.route.mark:
             self._count(exchange, Kind.UNREACHABLE)
         elif status == 504:
             self._count(exchange, Kind.TIMEOUT, status)
@@ -136,7 +138,7 @@ class Desk:
 
     def client_left(self, exchange: Exchange, now: float) -> None:
         """The client did not wait for the whole answer: without its head, that is a timeout."""
-        if exchange.route.forwarded:
+        if exchange.route.mark:
             return  # the pod that answers sees it too
         if exchange.answer is None:
             exchange.answered_at = now
