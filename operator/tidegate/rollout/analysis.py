@@ -85,7 +85,7 @@ class Weighed:
 class _Memory:
     """The trackers, and how far the windows and the labels have been folded."""
 
-    def __init__(self, metrics: Sequence[Metric], from_slot: int) -> None:
+    def __init__(self, analysis: Analysis, from_slot: int) -> None:
         self.slot = self.labels_slot = from_slot
         self.after: int | None = from_slot
         self.breached: str | None = None
@@ -94,22 +94,22 @@ class _Memory:
         self.digests = ["", ""]  # of the windows and of the labels that were folded
         self.edited: dict[str, tuple[int, int]] = {}
         self.trackers: dict[str, AnyCountTracker | LabelTracker] = {
-            m.name: tracker_of(m) for m in metrics
+            m.name: tracker_of(m, analysis.max_requests_per_session) for m in metrics_of(analysis)
         }
 
     @classmethod
-    def restored(cls, metrics: Sequence[Metric], cursor: str) -> "_Memory":
+    def restored(cls, analysis: Analysis, cursor: str) -> "_Memory":
         data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(cursor)))
-        memory = cls(metrics, int(data["slot"]))
+        memory = cls(analysis, int(data["slot"]))
         memory.labels_slot, memory.breached = int(data["labels"]), data["breached"]
         memory.after, memory.digests = data.get("after"), data.get("digests", ["", ""])
         memory.stopped = tuple(data["stopped"]) if data.get("stopped") else None
         edited = data.get("edited", {})
-        for metric in metrics:
+        for metric in metrics_of(analysis):
             # A metric that was added or edited in mid-rollout begins with what is folded from now
             # on: a test can't change its question half-way.
             kept = data["metrics"].get(metric.name)
-            if kept is not None and kept["of"] == _question(metric):
+            if kept is not None and kept["of"] == _question(metric, analysis):
                 memory.trackers[metric.name].restore(kept)
                 if metric.name in edited:
                     memory.edited[metric.name] = tuple(edited[metric.name])
@@ -117,7 +117,8 @@ class _Memory:
                 memory.edited[metric.name] = memory.slot, memory.labels_slot
         return memory
 
-    def cursor(self, metrics: Sequence[Metric]) -> str:
+    def cursor(self, analysis: Analysis) -> str:
+        """Everything that `restored` needs."""
         data = {
             "slot": self.slot,
             "labels": self.labels_slot,
@@ -127,7 +128,8 @@ class _Memory:
             "stopped": self.stopped,
             "edited": self.edited,
             "metrics": {
-                m.name: {"of": _question(m), **self.trackers[m.name].state()} for m in metrics
+                m.name: {"of": _question(m, analysis), **self.trackers[m.name].state()}
+                for m in metrics_of(analysis)
             },
         }
         packed = zlib.compress(json.dumps(data, sort_keys=True).encode(), level=9)
@@ -152,19 +154,19 @@ class _Memory:
         told = [(c.labelled, c.wrong, s.labelled, s.wrong) for c, s in pairs]
         self._add_to_digest(1, slot, told)
 
-    def look(self, metrics: Sequence[Metric], analysis: Analysis) -> None:
+    def look(self, analysis: Analysis) -> None:
         """Stop for good if the evidence of harm is enough."""
-        self.breached = _breach(metrics, self.trackers, analysis)
+        self.breached = _breach(metrics_of(analysis), self.trackers, analysis)
         if self.breached is not None:
             self.stopped = self.slot, self.labels_slot
 
-    def weighed(self, metrics: Sequence[Metric], analysis: Analysis, arms: Arms) -> Weighed:
+    def weighed(self, analysis: Analysis, arms: Arms) -> Weighed:
         """What has come of it so far."""
         results = tuple(
             _result(m, self.trackers[m.name], analysis, breached=self.breached == m.name)
-            for m in metrics
+            for m in metrics_of(analysis)
         )
-        return Weighed(self.cursor(metrics), self.slot, results, self._used(analysis, arms))
+        return Weighed(self.cursor(analysis), self.slot, results, self._used(analysis, arms))
 
     def _begin(self, name: str) -> tuple[int, int]:
         return self.edited.get(name, (-1, -1))
@@ -192,9 +194,11 @@ class _Memory:
         )
 
 
-def _question(metric: Metric) -> str:
+def _question(metric: Metric, analysis: Analysis) -> str:
     """What a metric asks: everything of it but what its answer leads to."""
-    return metric.model_dump_json(exclude={"on_breach"}, exclude_none=True)
+    asked = metric.model_dump_json(exclude={"on_breach"}, exclude_none=True)
+    session = analysis.max_requests_per_session
+    return asked if session is None else f"{asked} in sessions of {session}"
 
 
 def digest_of(analysis: Analysis) -> str:
@@ -204,8 +208,7 @@ def digest_of(analysis: Analysis) -> str:
 
 def start(analysis: Analysis, from_slot: int) -> str:
     """The cursor of an analysis that has seen nothing and will look at slots after `from_slot`."""
-    metrics = metrics_of(analysis)
-    return _Memory(metrics, from_slot).cursor(metrics)
+    return _Memory(analysis, from_slot).cursor(analysis)
 
 
 def metrics_of(analysis: Analysis) -> tuple[Metric, ...]:
@@ -215,21 +218,20 @@ def metrics_of(analysis: Analysis) -> tuple[Metric, ...]:
 
 def weigh(analysis: Analysis, cursor: str, arms: Arms, evidence: Evidence) -> Weighed:
     """Fold what is new of the evidence."""
-    metrics = metrics_of(analysis)
-    memory = _Memory.restored(metrics, cursor)
+    memory = _Memory.restored(analysis, cursor)
     for slot, pairs in _paired(evidence.windows, arms, memory.slot, evidence.closed_through):
         if memory.breached is None:
             memory.fold_windows(slot, pairs)
-            memory.look(metrics, analysis)
+            memory.look(analysis)
     memory.slot = max(memory.slot, evidence.closed_through or 0)
     for slot, labels in _paired(
         evidence.labels, arms, memory.labels_slot, evidence.labels_closed_through
     ):
         if memory.breached is None:
             memory.fold_labels(slot, labels)
-            memory.look(metrics, analysis)
+            memory.look(analysis)
     memory.labels_slot = max(memory.labels_slot, evidence.labels_closed_through or 0)
-    return memory.weighed(metrics, analysis, arms)
+    return memory.weighed(analysis, arms)
 
 
 def weigh_again(
@@ -240,16 +242,16 @@ def weigh_again(
     Windows and labels meet only in the look at all metrics together. Nothing is folded beyond the
     one that ended the analysis, so it does not matter in which order they had come.
     """
-    metrics, arms = metrics_of(analysis), Arms(used.stable, candidate)
-    memory = _Memory(metrics, used.after)
+    arms = Arms(used.stable, candidate)
+    memory = _Memory(analysis, used.after)
     memory.edited = {e.name: (e.after, e.labels_after) for e in used.edited}
     for slot, pairs in _paired(evidence.windows, arms, used.after, used.through):
         memory.fold_windows(slot, pairs)
     for slot, labels in _paired(evidence.labels, arms, used.after, used.labels_through):
         memory.fold_labels(slot, labels)
     memory.slot, memory.labels_slot = used.through, used.labels_through
-    memory.look(metrics, analysis)
-    return memory.weighed(metrics, analysis, arms)
+    memory.look(analysis)
+    return memory.weighed(analysis, arms)
 
 
 def _paired(

@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from typing_extensions import override
@@ -103,13 +103,11 @@ class CountTracker(Tracker[T]):
 class ErrorTracker(CountTracker[DifferenceTest | RatioTest]):
     """Requests that failed, as a difference of rates or, with a relative tolerance, as a ratio."""
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, session: int | None) -> None:
         if metric.max_absolute_increase is not None:
-            tolerance = float(metric.max_absolute_increase)
-            super().__init__(DifferenceTest(tol=tolerance, horizon=HORIZON_SLOTS))
+            super().__init__(_difference(metric.max_absolute_increase, session))
         else:
-            tolerance = float(metric.max_relative_increase or 0.0)
-            super().__init__(RatioTest(tolerance, margin=tolerance, horizon=HORIZON_SLOTS))
+            super().__init__(_ratio(float(metric.max_relative_increase or 0.0), session))
 
     @override
     def fold(self, candidate: Counts, stable: Counts) -> None:
@@ -127,9 +125,8 @@ class ErrorTracker(CountTracker[DifferenceTest | RatioTest]):
 class LabelTracker(Tracker[DifferenceTest]):
     """Wrong answers among the labelled ones; shown as a difference of accuracy."""
 
-    def __init__(self, metric: Metric) -> None:
-        tolerance = float(metric.max_absolute_drop or "0.02")
-        super().__init__(DifferenceTest(tol=tolerance, horizon=HORIZON_SLOTS))
+    def __init__(self, metric: Metric, session: int | None) -> None:
+        super().__init__(_difference(metric.max_absolute_drop or "0.02", session))
 
     def fold(self, candidate: Labels, stable: Labels) -> None:
         """Take in the labels of one block of both arms."""
@@ -146,9 +143,9 @@ class LabelTracker(Tracker[DifferenceTest]):
 class LatencyTracker(CountTracker[RatioTest]):
     """A quantile of the seconds in the model, by requests beyond stable's quantile of the past."""
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, session: int | None) -> None:
         # The tolerance is in the shifted threshold: what is tested is "no more beyond it".
-        super().__init__(RatioTest(tol=0.0, margin=0.0, horizon=HORIZON_SLOTS))
+        super().__init__(_ratio(0.0, session))
         self._quantile = float(metric.quantile or "0.99")
         self._tolerated_bins = bins_of_increase(float(metric.max_relative_increase or "0"))
         self._past = np.zeros(BINS)
@@ -187,9 +184,11 @@ class LatencyTracker(CountTracker[RatioTest]):
 class ShiftTracker(CountTracker[ShiftTest]):
     """The predictions' distribution against stable's of the same minutes."""
 
-    def __init__(self, metric: Metric) -> None:
-        tolerance = float(metric.max_distance or "0.1")
-        super().__init__(ShiftTest(PREDICTION_BINS, tolerance, horizon=HORIZON_SLOTS))
+    def __init__(self, metric: Metric, session: int | None) -> None:
+        tolerance, phi = float(metric.max_distance or "0.1"), float(session or 1)
+        super().__init__(
+            ShiftTest(PREDICTION_BINS, tolerance, horizon=HORIZON_SLOTS, dispersion=phi)
+        )
         self._keys: list[str] = []
 
     @override
@@ -225,16 +224,29 @@ class ShiftTracker(CountTracker[ShiftTest]):
 AnyCountTracker = ErrorTracker | LatencyTracker | ShiftTracker
 
 
-def tracker_of(metric: Metric) -> AnyCountTracker | LabelTracker:
-    """A fresh tracker; TerminalError(InvalidSpec) for a tolerance that no test can have."""
+def tracker_of(metric: Metric, session: int | None = None) -> AnyCountTracker | LabelTracker:
+    """A fresh tracker; TerminalError(InvalidSpec) for a tolerance that no test can have.
+
+    `session`: how many requests share their arm, at most; None where each one is drawn.
+    """
     try:
-        return _TRACKERS[metric.source](metric)
+        return _TRACKERS[metric.source](metric, session)
     except ValueError as error:
         message = f"spec.delivery.analysis.metrics, {metric.name}: {error}"
         raise TerminalError(Reason.INVALID_SPEC, message) from error
 
 
-_TRACKERS: Mapping[str, Callable[[Metric], AnyCountTracker | LabelTracker]] = {
+def _difference(tolerance: str, session: int | None) -> DifferenceTest:
+    phi = float(session or 1)
+    return DifferenceTest(tol=float(tolerance), horizon=HORIZON_SLOTS, dispersion=phi)
+
+
+def _ratio(tolerance: float, session: int | None) -> RatioTest:
+    phi: float | Literal["auto"] = "auto" if session is None else float(session)
+    return RatioTest(tolerance, margin=tolerance, horizon=HORIZON_SLOTS, dispersion=phi)
+
+
+_TRACKERS: Mapping[str, Callable[[Metric, int | None], AnyCountTracker | LabelTracker]] = {
     "ErrorRate": ErrorTracker,
     "LatencyQuantile": LatencyTracker,
     "PredictionShift": ShiftTracker,

@@ -91,14 +91,22 @@ class ShiftTest:
     """
 
     def __init__(
-        self, bins: int, tol: float = 0.1, restart: float = 0.3, horizon: int = 240
+        self,
+        bins: int,
+        tol: float = 0.1,
+        restart: float = 0.3,
+        horizon: int = 240,
+        dispersion: float = 1.0,
     ) -> None:
         if bins < 2 or not 0 < tol < math.sqrt(math.log(2)):
             raise ValueError(f"want two bins and a distance in (0, 0.8326), got {bins}, {tol}")
         if not 0 <= restart < 1 or horizon < 1:
             raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
+        if dispersion < 1:
+            raise ValueError(f"dispersion must be at least 1, got {dispersion}")
         self.bins, self.tol = bins, tol
         self.restart, self.horizon = restart, horizon
+        self.dispersion = dispersion
         self.slots = 0
         """Slots with rows in both arms after the first; the others hold no evidence."""
         self._past = np.zeros((2, bins))  # decayed counts: candidate, stable
@@ -124,11 +132,11 @@ class ShiftTest:
 
     def _bet(self, counts: Floats, n1: float, n0: float) -> None:
         """Multiply the slot's e-values in; all that is bet on comes from earlier slots."""
-        step = self._log_e_harm(counts, n1, n0)
+        step = self._log_e_harm(counts, n1, n0) / self.dispersion
         if self.slots < self.horizon and self.restart > 0:
             self._late = float(np.logaddexp(self._late, math.log(self.restart / self.horizon)))
         self._early, self._late = self._early + step, self._late + step
-        self._good = self._good + self._log_e_safe(counts, n1, n0)
+        self._good = self._good + self._log_e_safe(counts, n1, n0) / self.dispersion
         self.slots += 1
 
     def _log_e_harm(self, counts: Floats, n1: float, n0: float) -> float:
@@ -191,6 +199,7 @@ class ShiftTest:
             "tol": self.tol,
             "restart": self.restart,
             "horizon": self.horizon,
+            "dispersion": self.dispersion,
             "slots": self.slots,
             "weight": self._weight,
             "early": self._early,
@@ -203,7 +212,10 @@ class ShiftTest:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The test as it was when `to_state` was called, bit for bit."""
-        test = cls(**{name: state[name] for name in ("bins", "tol", "restart", "horizon")})
+        test = cls(
+            **{name: state[name] for name in ("bins", "tol", "restart", "horizon")},
+            dispersion=state.get("dispersion", 1.0),
+        )
         test.slots, test._weight = int(state["slots"]), float(state["weight"])
         test._early, test._late = float(state["early"]), float(unpack(state["late"])[0])
         shape = (2, test.bins)

@@ -69,6 +69,10 @@ MODEL = {
         {"spec.delivery.strategy.immediate": {}},
         {"spec.delivery.strategy": {"immediate": {}}},
     ),
+    "canary.sticky needs analysis.maxRequestsPerSession: the requests of a session stand or fall "
+    "together, and must not count as independent ones": Pair(
+        "model-full", {"spec.delivery.analysis.maxRequestsPerSession": ABSENT}
+    ),
     "ErrorRate takes exactly one of maxAbsoluteIncrease and maxRelativeIncrease": Pair(
         "model-full", {f"{ERRORS}.maxRelativeIncrease": "0.1"}
     ),

@@ -209,6 +209,61 @@ def test_requests_that_were_not_drawn_are_no_evidence() -> None:
     assert weigh(ANALYSIS, cursor, ARMS, both) == weigh(ANALYSIS, cursor, ARMS, fair)
 
 
+def in_sessions(bound: int | None, *names: str) -> Analysis:
+    metrics = tuple(m for m in ANALYSIS.metrics or () if not names or m.name in names)
+    return ANALYSIS.model_copy(update={"max_requests_per_session": bound, "metrics": metrics})
+
+
+def unhappy_sessions(seed: int, length: int, slots: int = 30) -> Evidence:
+    """Both arms are alike; one session in fifty fails, with all that it asks in one slot."""
+    rng = np.random.default_rng(seed)
+    windows: dict[BlockKey, Counts] = {}
+    for slot in range(1, slots + 1):
+        for revision, share in ((ARMS.candidate, 0.2), (ARMS.stable, 0.8)):
+            sessions = int(rng.binomial(600 // length, share))
+            failed = length * int(rng.binomial(sessions, 0.02))
+            counts = Counts(requests=length * sessions, errors={"5xx": failed})
+            windows[BlockKey(slot, 7, revision)] = counts
+    return Evidence(windows, {}, slots, None)
+
+
+def test_sessions_that_fail_as_a_whole_roll_no_good_candidate_back() -> None:
+    def rolled_back(analysis: Analysis) -> int:
+        looks = (
+            weigh(analysis, start(analysis, 0), ARMS, unhappy_sessions(seed, length=20))
+            for seed in range(60)
+        )
+        return sum("Fail" in verdicts(w).values() for w in looks)
+
+    assert rolled_back(in_sessions(None, "errors")) > 6, "what is measured here is a real trap"
+    assert rolled_back(in_sessions(20, "errors")) == 0
+
+
+def test_sessions_cost_evidence_and_hide_no_harm() -> None:
+    worse = simulate(World(errors=(0.1, 0.004)), 60, seed=20)
+    alone, together = (in_sessions(n, "errors") for n in (None, 20))
+    cursors = [start(a, 0) for a in (alone, together)]
+    early = Evidence(worse.windows, {}, 4, None)
+    assert verdicts(weigh(alone, cursors[0], ARMS, early)) == {"errors": "Fail"}
+    assert verdicts(weigh(together, cursors[1], ARMS, early)) == {"errors": "Inconclusive"}
+    assert verdicts(weigh(together, cursors[1], ARMS, worse)) == {"errors": "Fail"}
+
+
+def test_every_metric_knows_of_sessions_and_begins_anew_when_their_bound_is_edited() -> None:
+    seen = weigh(in_sessions(4), start(in_sessions(4), 0), ARMS, simulate(World(), 5, seed=21))
+    more = simulate(World(), 3, seed=22, first=6)
+    same = weigh(in_sessions(4), seen.cursor, ARMS, more)
+    edited = weigh(in_sessions(8), seen.cursor, ARMS, more)
+    for name in ("errors", "latency", "shift", "accuracy"):
+        assert result(edited, name).samples < result(seen, name).samples
+        assert result(same, name).samples > result(seen, name).samples
+    proof = [
+        float(result(weigh(a, start(a, 0), ARMS, simulate(World(), 8, seed=23)), "errors").safety)
+        for a in (in_sessions(1), in_sessions(4))
+    ]
+    assert proof[0] > proof[1]
+
+
 def test_slots_that_are_not_closed_are_not_used() -> None:
     full = simulate(World(), 10, seed=7)
     open_ = Evidence(full.windows, full.labels, None, None)

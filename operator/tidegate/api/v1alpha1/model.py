@@ -108,6 +108,30 @@ class Step(ApiModel):
     analysis: AnalysisStep | None = None
 
 
+HeaderName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$", max_length=128)
+]
+HeaderValue = Annotated[
+    str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", min_length=1, max_length=256)
+]
+
+
+class Sticky(ApiModel):
+    """All requests of a session go to the same revision, also when the weight rises."""
+
+    header: HeaderName
+    """The header whose value tells sessions apart, such as `x-user-id`; its case does not matter.
+    Requests without it are drawn one by one."""
+
+
+class HeaderMatch(ApiModel):
+    """A header whose value sends a request to the candidate, whatever the weight."""
+
+    header: HeaderName
+    value: HeaderValue
+    """The whole value, as it is written."""
+
+
 class Canary(ApiModel):
     """The candidate gets a growing share of the requests."""
 
@@ -125,6 +149,10 @@ class Canary(ApiModel):
     )
 
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=30)]
+    sticky: Sticky | None = None
+    match: Annotated[tuple[HeaderMatch, ...], Field(max_length=20)] = ()
+    """Requests that fit one of these go to the candidate from the first step on. They are not
+    compared: who was chosen is no fair sample."""
 
 
 class Immediate(ApiModel):
@@ -236,6 +264,9 @@ class Analysis(ApiModel):
     """Probability that a metric passes a candidate that is worse than its tolerance."""
     min_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 300
     """No metric passes on fewer samples of the candidate."""
+    max_requests_per_session: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """The most requests that one value of the sticky header sends in the course of a rollout. The
+    evidence is divided by it, so that one unhappy caller does not count as that many."""
     on_inconclusive: Literal["Hold", "Rollback", "Advance"] = "Hold"
     """What an analysis step does after its timeout."""
     metrics: (
@@ -247,6 +278,15 @@ class Analysis(ApiModel):
 
 class Delivery(ApiModel):
     """How a new revision replaces the stable one."""
+
+    model_config = validated(
+        Rule(
+            "!has(self.strategy) || !has(self.strategy.canary) "
+            "|| !has(self.strategy.canary.sticky) || has(self.analysis.maxRequestsPerSession)",
+            "canary.sticky needs analysis.maxRequestsPerSession: the requests of a session stand "
+            "or fall together, and must not count as independent ones",
+        ),
+    )
 
     strategy: Strategy | None = None
     """Absent: a canary of 10 %, analysis, 50 %, analysis."""

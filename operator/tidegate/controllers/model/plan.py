@@ -65,7 +65,7 @@ def plan(seen: Observed, now: datetime) -> Plan:
         )
         candidate = None
     live = _named(seen, stable, candidate, previous)
-    document = routing.routing(seen, stable, candidate, rollout.weight if rollout else 0, live, now)
+    document = routing.routing(seen, stable, candidate, rollout, live, now)
     draining = tuple(routing.draining(seen, live, document, now))
     return Plan(
         stable=stable,

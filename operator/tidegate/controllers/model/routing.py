@@ -6,8 +6,10 @@ from datetime import datetime
 
 from tidegate.api.meta import duration
 from tidegate.api.names import TRAFFIC_PORT
+from tidegate.api.v1alpha1.model import RolloutStatus
 from tidegate.controllers.model.state import Observed, Revision
-from tidegate.traffic.routing import Candidate, Member, Routing
+from tidegate.rollout.machine import State
+from tidegate.traffic.routing import Candidate, Match, Member, Routing
 
 SETTLE_SECONDS = 5  # requests on their way to a revision end before its pods are told to stop
 CONFIG_MAP_SECONDS = 120  # by then a mounted ConfigMap has reached also a pod that can't be pushed
@@ -18,7 +20,7 @@ def routing(
     seen: Observed,
     stable: Revision | None,
     candidate: Revision | None,
-    weight: int,
+    rollout: RolloutStatus | None,
     live: tuple[Revision, ...],
     now: datetime,
 ) -> Routing | None:
@@ -28,15 +30,12 @@ def routing(
     namespace = seen.model.metadata.namespace
     names = {r.name for r in live}
     feedback = seen.model.spec.monitoring.feedback
-    split = None
-    if candidate is not None and weight > 0 and seen.ready(candidate.name):
-        split = Candidate(candidate.name, address(candidate.name, namespace), weight)
     wanted = Routing(
         model=seen.model.metadata.name,
         generation=seen.routing.generation if seen.routing else 0,
         stable=stable.name,
         stable_address=address(stable.name, namespace),
-        candidate=split,
+        candidate=_split(seen, candidate, rollout),
         members=tuple(
             Member(p.uid, p.at(TRAFFIC_PORT), p.revision)
             for p in sorted(seen.pods, key=lambda p: p.uid)
@@ -55,6 +54,26 @@ def routing(
         return wanted
     # Seconds since 1970 keep the generation rising even when ConfigMap and status are both lost.
     return replace(wanted, generation=max(wanted.generation + 1, ahead + 1, int(now.timestamp())))
+
+
+def _split(
+    seen: Observed, candidate: Revision | None, rollout: RolloutStatus | None
+) -> Candidate | None:
+    """What the candidate gets; None while it gets nothing at all."""
+    if candidate is None or rollout is None or not seen.ready(candidate.name):
+        return None
+    strategy = seen.model.spec.delivery.strategy
+    canary = strategy.canary if strategy is not None else None
+    matches = canary is not None and canary.match and rollout.state == State.STEPPING
+    if not rollout.weight and not matches:
+        return None
+    return Candidate(
+        revision=candidate.name,
+        address=address(candidate.name, seen.model.metadata.namespace),
+        weight=rollout.weight,
+        sticky=canary.sticky.header if canary is not None and canary.sticky else "",
+        match=tuple(Match(m.header, m.value) for m in canary.match) if canary and matches else (),
+    )
 
 
 def _edges(seen: Observed, stable: Revision) -> tuple[float, ...]:

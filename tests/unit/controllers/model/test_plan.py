@@ -8,6 +8,7 @@ from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, 
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import plan
+from tidegate.traffic.routing import Match
 
 
 def canary(story: Story) -> None:
@@ -374,3 +375,43 @@ def test_pods_that_act_on_a_document_that_was_never_stored_are_told_anew() -> No
     told = plan(seen, story.now).routing
     assert told is not None
     assert told.generation > ahead
+
+
+def ruled(**rules: object) -> Model:
+    """A Model whose canary has rules of who goes where."""
+    spec = model().spec
+    strategy = {"strategy": {"canary": {**CANARY["canary"], **rules}}}
+    delivery = spec.delivery.to_api() | strategy
+    delivery["analysis"] |= {"maxRequestsPerSession": 5}
+    return model(delivery=delivery)
+
+
+def test_matched_callers_get_the_candidate_as_soon_as_it_may_serve() -> None:
+    story = Story(ruled(match=[{"header": "x-tester", "value": "yes"}]))
+    story.until_promoted_first()
+    story.wanted = NEW
+    waiting = story.look()
+    assert waiting.routing is not None
+    assert waiting.routing.candidate is None, "its pods are not ready"
+    story.ready.add(NEW.name)
+    step = story.look()
+    assert step.routing is not None
+    assert step.routing.candidate is not None
+    assert step.routing.candidate.weight == 0
+    assert step.routing.candidate.match == (Match("x-tester", "yes"),)
+    story.look()
+    assert story.seen.routing is not None
+    assert story.seen.routing.candidate is not None
+    assert story.seen.routing.candidate.weight == 10
+    run(story, error=0.9, slots=10)
+    assert story.actions[-1] == "RollBack"
+    assert story.seen.routing.candidate is None, "not even for those who match"
+
+
+def test_the_sticky_header_travels_with_the_weight() -> None:
+    story = Story(ruled(sticky={"header": "x-user-id"}))
+    story.until_promoted_first()
+    canary(story)
+    assert story.seen.routing is not None
+    assert story.seen.routing.candidate is not None
+    assert story.seen.routing.candidate.sticky == "x-user-id"
