@@ -45,8 +45,8 @@ bench: .venv/.complete ## Measure; one folder a question in benchmarks/
 image: ## Build the images; they are loaded into the local cluster if it is up
 	hack/cluster/cluster image build
 
-push: image ## Push the images to REGISTRY
-	hack/cluster/cluster image push "$(REGISTRY)"
+push: image ## Push the images to REGISTRY (INSECURE=1 allows HTTP)
+	hack/cluster/cluster image push $(if $(INSECURE),--insecure) "$(REGISTRY)"
 
 lock: .venv/.complete ## Resolve requirements/*.lock (hack/lock --upgrade for newer versions)
 	hack/lock
