@@ -22,12 +22,16 @@ SHIFT_METRICS = {"0.1": ours.shift("0.1")}
 UPPER_SECONDS = np.array([bin_upper_seconds(i) for i in range(BINS)])
 
 
-def judge_errors(errors: Errors) -> Verdicts:
+def judge_errors_by_us(errors: Errors) -> Verdicts:
     runs = range(errors.n1.shape[0])
+    return _ours(ERROR_METRICS, (ours.error_blocks(errors, run) for run in runs))
+
+
+def judge_errors(errors: Errors) -> Verdicts:
     candidate, stable = rivals.error_rates(errors)
     healthy = candidate <= 1 - SUCCESS_BAR  # False without requests, too
     return {
-        **_ours(ERROR_METRICS, (ours.error_blocks(errors, run) for run in runs)),
+        **judge_errors_by_us(errors),
         "Flagger 99 %, threshold 5, ten steps": rivals.flagger(healthy, steps=10),
         "Flagger 99 %, threshold 5, half an hour": rivals.flagger(healthy),
         "Argo Rollouts ≥ 99 %, failureLimit 0": rivals.argo(healthy, 0),
@@ -91,10 +95,14 @@ def percent(alpha: str) -> str:
     return f"{float(alpha):.0%}".replace("%", " %")
 
 
+def our_name(tolerance: str, alpha: str) -> str:
+    return f"**Tidegate {tolerance}, {percent(alpha)}**"
+
+
 def _ours(metrics: dict[str, Metric], runs: Iterator[Iterator[tuple[Counts, Counts]]]) -> Verdicts:
     """Tidegate at both alphas, for each tolerance."""
     return {
-        f"**Tidegate {tolerance}, {percent(alpha)}**": slots
+        our_name(tolerance, alpha): slots
         for tolerance, by_alpha in ours.rollbacks(metrics, runs).items()
         for alpha, slots in by_alpha.items()
     }
