@@ -41,3 +41,8 @@ def test_any_text_is_an_id_or_none(text: str) -> None:
 )
 def test_what_is_no_id(text: str) -> None:
     assert parse(text) is None
+
+
+def test_no_two_answers_share_a_nonce() -> None:
+    ids = [parse(issue("pod", SECRET, sequence)) for sequence in range(1000)]
+    assert len({id_.nonce for id_ in ids if id_ is not None}) == 1000

@@ -200,13 +200,14 @@ def ours(raw: bytes) -> tuple[Message, int] | None:
         return None
     try:
         head = parse_request(raw[:end])
-        length = head.framing.take(raw[end:])
+        framing = head.framing()
+        length = framing.take(raw[end:])
         body = raw[end : end + length]
         content = unchunked(body) if head.chunked else body
     except (HeadError, FramingError):
         return None
     target = raw.split(b" ")[1]
-    return (Message(head.method, target, content), end + length) if head.framing.done else None
+    return (Message(head.method, target, content), end + length) if framing.done else None
 
 
 @settings(max_examples=1500, deadline=None)

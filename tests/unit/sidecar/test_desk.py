@@ -48,7 +48,7 @@ def begin(at: Desk, raw: bytes) -> Exchange:
     """A request that was read and passed on whole."""
     head, _, body = raw.partition(b"\r\n\r\n")
     exchange = at.begin(parse_request(head + b"\r\n\r\n"))
-    exchange.head.framing.take(body)
+    exchange.framing.take(body)
     exchange.asked.add(body)
     exchange.started = NOW
     return exchange

@@ -15,7 +15,7 @@ def answer(*lines: str, first: str = "HTTP/1.1 200 OK") -> bytes:
 def test_a_request_tells_its_path_and_mark() -> None:
     head = parse_request(request("X-Tidegate-Routed: 7", "Content-Encoding: GZIP"))
     assert (head.method, head.path, head.routed, head.encoding) == (b"POST", b"/p", b"7", b"gzip")
-    assert head.framing.done
+    assert head.framing().done
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_requests_that_can_be_read_in_two_ways_are_refused(raw: bytes) -> None:
 )
 def test_where_an_answer_ends(raw: bytes, method: bytes, want: type) -> None:
     head = parse_response(raw, method)
-    assert type(head.framing) is want
+    assert type(head.framing()) is want
     assert head.keep_alive is (want is not UntilClose)
 
 
 def test_an_answer_to_head_has_no_body() -> None:
-    assert parse_response(answer("Content-Length: 5"), b"HEAD").framing.done
+    assert parse_response(answer("Content-Length: 5"), b"HEAD").framing().done
 
 
 def test_a_header_is_added_at_the_end() -> None:
@@ -84,4 +84,17 @@ def test_headers_that_follow_each_other_are_all_seen() -> None:
     ]
     head = parse_request(request(*lines))
     assert (head.keep_alive, head.routed, head.encoding) == (False, b"7", b"gzip")
-    assert head.framing.take(b"hello and more") == 5
+    assert head.framing().take(b"hello and more") == 5
+
+
+def test_a_head_that_comes_again_frames_its_own_body() -> None:
+    raw = request("Content-Length: 5")
+    first, second = (parse_request(bytes(bytearray(raw))).framing() for _ in range(2))
+    assert (first.take(b"hel"), second.take(b"hello")) == (3, 5)
+    assert (first.done, second.done) == (False, True)
+
+
+def test_heads_that_differ_only_in_their_answer_to_head_are_told_apart() -> None:
+    raw = answer("Content-Length: 5")
+    assert not parse_response(raw, b"POST").framing().done
+    assert parse_response(raw, b"HEAD").framing().done

@@ -86,7 +86,7 @@ class Client(asyncio.Protocol):
         if self._tunnel and self._upstream is not None:
             self._upstream.end()
             return not ended
-        if exchange is None or not exchange.head.framing.done:
+        if exchange is None or not exchange.framing.done:
             return False  # nobody waits for an answer
         self._send()
         return True
@@ -110,7 +110,7 @@ class Client(asyncio.Protocol):
             if exchange is None:
                 if not self._begin():
                     break
-            elif exchange.head.framing.done:
+            elif exchange.framing.done:
                 break  # sent ahead: it waits until this answer has gone out
             else:
                 self._take_body(exchange)
@@ -141,7 +141,7 @@ class Client(asyncio.Protocol):
 
     def _take_body(self, exchange: Exchange) -> None:
         try:
-            taken = exchange.head.framing.take(self._inbox)
+            taken = exchange.framing.take(self._inbox)
         except FramingError:
             self._give_up(exchange, 400)
             return
@@ -275,7 +275,7 @@ class Client(asyncio.Protocol):
         self._desk.finish(exchange)
         self._retire()
         if self._last(exchange) or not exchange.answer.keep_alive:
-            self._close(linger=not exchange.head.framing.done)
+            self._close(linger=not exchange.framing.done)
             return
         if self._inbox or self._paused:
             self._advance()
@@ -284,7 +284,7 @@ class Client(asyncio.Protocol):
 
     def _last(self, exchange: Exchange) -> bool:
         """Whether the connection can't be used again after this answer."""
-        return self._desk.draining or not exchange.head.keep_alive or not exchange.head.framing.done
+        return self._desk.draining or not exchange.head.keep_alive or not exchange.framing.done
 
     # Ends
 
@@ -309,7 +309,7 @@ class Client(asyncio.Protocol):
             return Phase.LINGER
         if exchange is None:
             return Phase.HEAD if self._inbox else Phase.IDLE
-        if exchange.head.framing.done or exchange.answer is not None or self._paused:
+        if exchange.framing.done or exchange.answer is not None or self._paused:
             return Phase.OPEN
         return Phase.BODY
 
@@ -338,7 +338,7 @@ class Client(asyncio.Protocol):
 
     def _leave(self) -> None:
         exchange = self._exchange
-        if exchange is not None and exchange.head.framing.done:
+        if exchange is not None and exchange.framing.done:
             self._desk.client_left(exchange, self._loop.time())
         self._retire()
 

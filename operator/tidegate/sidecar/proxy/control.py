@@ -59,7 +59,7 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = parse_request(await reader.readuntil(b"\r\n\r\n"))
-            body = await _read_body(reader, head.framing)
+            body = await _read_body(reader, head.framing())
         except (HeadError, FramingError) as error:
             writer.write(_rendered(Reply(HTTPStatus.BAD_REQUEST, {"error": str(error)})))
             return

@@ -107,7 +107,7 @@ class Desk:
 
     def overdue(self, exchange: Exchange, now: float) -> bool:
         grace = FORWARD_GRACE_SECONDS if exchange.route.mark else 0.0
-        return exchange.head.framing.done and 0 < exchange.started < now - ANSWER_SECONDS - grace
+        return exchange.framing.done and 0 < exchange.started < now - ANSWER_SECONDS - grace
 
     def finish(self, exchange: Exchange) -> None:
         """An answer has gone out completely."""

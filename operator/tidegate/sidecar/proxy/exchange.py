@@ -1,5 +1,6 @@
 """One request and its answer on their way through the proxy."""
 
+from tidegate.sidecar.framing import Framing
 from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead
 from tidegate.sidecar.proxy.split import Route
 from tidegate.sidecar.records import Flag
@@ -67,7 +68,7 @@ class Exchange:
         "arrival",
         "asked",
         "counted",
-        "fell_back",
+        "framing",
         "given",
         "head",
         "route",
@@ -80,13 +81,13 @@ class Exchange:
         self, head: RequestHead, route: Route, arrival: float, budget: Budget, *, counted: bool
     ) -> None:
         self.head = head
+        self.framing: Framing = head.framing()
+        """Of the request's body."""
         self.route = route
         self.arrival = arrival
         """Unix time."""
         self.counted = counted
         """Whether it is a prediction, so that it stands in the windows."""
-        self.fell_back = False
-        """The candidate could not be reached: counted against it, answered here."""
         self.waiting: list[bytes] = []
         """Parts of the body that came before there was a connection to pass them to."""
         self.started = 0.0

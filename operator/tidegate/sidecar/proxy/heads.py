@@ -6,6 +6,7 @@ grammar of RFC 9110 and RFC 9112 does not allow is refused, also where they let 
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tidegate.api.names import HEADER_ID, HEADER_ROUTED
 from tidegate.sidecar.framing import FIELD_LINE, Chunked, Framing, Length, UntilClose
@@ -13,6 +14,10 @@ from tidegate.sidecar.framing import FIELD_LINE, Chunked, Framing, Length, Until
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 65536
 LENGTH_DIGITS = 18  # less than 2^63
+# A client sends the same head again and again, so what was read of it is remembered. Long ones
+# are not, so that this takes no more than a few MiB, whatever clients send.
+HEADS_REMEMBERED = 512
+REMEMBERED_BYTES = 2048
 
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
 _CONNECTION, _ENCODING, _HOST = b"connection", b"content-encoding", b"host"
@@ -33,39 +38,59 @@ class HeadError(Exception):
     """The head breaks the rules of HTTP/1.1 or is ambiguous about where the body ends."""
 
 
-@dataclass(slots=True)
-class RequestHead:
-    """A request's head, as it came, and what follows from it."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head as it came, and what follows from it for the body and the connection."""
 
     raw: bytes
-    method: bytes
-    path: bytes
-    framing: Framing
     chunked: bool
+    length: int | None
+    """Of a body that is not chunked; None if the connection's end is its end."""
     keep_alive: bool
     encoding: bytes
-    wrapped: bool
-    """Whether the bytes of the body are not its content: chunked, or encoded."""
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether the bytes of the body are not its content."""
+        return self.chunked or self.encoding != b""
+
+    def framing(self) -> Framing:
+        """Tells where a body that begins now will end."""
+        if self.chunked:
+            return Chunked()
+        return UntilClose() if self.length is None else Length(self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead(Head):
+    """A request's head."""
+
+    method: bytes
+    path: bytes
     routed: bytes | None
     """The value of x-tidegate-routed."""
 
 
-@dataclass(slots=True)
-class ResponseHead:
-    """An answer's head, as it came, and what follows from it."""
+@dataclass(frozen=True, slots=True)
+class ResponseHead(Head):
+    """An answer's head."""
 
-    raw: bytes
     status: int
-    framing: Framing
-    chunked: bool
-    keep_alive: bool
-    encoding: bytes
-    wrapped: bool
     has_id: bool
 
 
 def parse_request(raw: bytes) -> RequestHead:
     """Raise HeadError if the head can't be trusted."""
+    return _remembered_request(raw) if len(raw) <= REMEMBERED_BYTES else _read_request(raw)
+
+
+def parse_response(raw: bytes, request_method: bytes) -> ResponseHead:
+    """Raise HeadError if the head can't be trusted."""
+    read = _remembered_response if len(raw) <= REMEMBERED_BYTES else _read_response
+    return read(raw, request_method)
+
+
+def _read_request(raw: bytes) -> RequestHead:
     match = _REQUEST.fullmatch(raw)
     if match is None:
         raise HeadError("the head is not HTTP/1.1")
@@ -79,22 +104,19 @@ def parse_request(raw: bytes) -> RequestHead:
     host = fields.get(_HOST)
     if not _AUTHORITY.fullmatch(host or b"") or (host is None and minor == b"1"):
         raise HeadError("Host is not one host")
-    encoding = fields.get(_ENCODING, b"").lower()
     return RequestHead(
         raw,
+        chunked,
+        _length(fields) or 0,
+        _keep_alive(fields[_CONNECTION], minor) if _CONNECTION in fields else minor == b"1",
+        fields.get(_ENCODING, b"").lower(),
         method,
         target.partition(b"?")[0],
-        Chunked() if chunked else Length(_length(fields) or 0),
-        chunked,
-        _keep_alive(fields[_CONNECTION], minor) if _CONNECTION in fields else minor == b"1",
-        encoding,
-        chunked or encoding != b"",
         fields.get(_ROUTED),
     )
 
 
-def parse_response(raw: bytes, request_method: bytes) -> ResponseHead:
-    """Raise HeadError if the head can't be trusted."""
+def _read_response(raw: bytes, request_method: bytes) -> ResponseHead:
     match = _RESPONSE.fullmatch(raw)
     if match is None:
         raise HeadError("the answer's head is not HTTP/1.1")
@@ -103,25 +125,22 @@ def parse_response(raw: bytes, request_method: bytes) -> ResponseHead:
     fields = _wanted(raw)
     chunked = _CODING in fields and _chunked(fields)
     length = _length(fields)
-    framing: Framing
     if request_method == b"HEAD" or status < 200 or status in _NO_BODY:
-        framing = Length(0)
-    elif chunked:
-        framing = Chunked()
-    else:
-        framing = UntilClose() if length is None else Length(length)
+        chunked, length = False, 0
     lasting = _keep_alive(fields[_CONNECTION], minor) if _CONNECTION in fields else minor == b"1"
-    encoding = fields.get(_ENCODING, b"").lower()
     return ResponseHead(
         raw,
-        status,
-        framing,
         chunked,
-        lasting and type(framing) is not UntilClose,
-        encoding,
-        chunked or encoding != b"",
+        length,
+        lasting and (chunked or length is not None),
+        fields.get(_ENCODING, b"").lower(),
+        status,
         _ID in fields,
     )
+
+
+_remembered_request = lru_cache(HEADS_REMEMBERED)(_read_request)
+_remembered_response = lru_cache(HEADS_REMEMBERED)(_read_response)
 
 
 def malformed(beginning: bytes) -> bool:

@@ -158,9 +158,9 @@ class Upstream(asyncio.Protocol):
         if 100 <= head.status < 200 and head.status != 101:
             self._owner.pass_on(raw)
             return True
-        self._framing = head.framing
+        self._framing = framing = head.framing()
         self._owner.answer_begins(head)
-        if head.framing.done and head.status != 101:
+        if framing.done and head.status != 101:
             self._end()
         return True
 
