@@ -1,7 +1,8 @@
 """The records that the proxy sends to the monitor: packed headers, raw bodies, in one stream.
 
-A record is a fixed header, the revision that answered, and copies of both bodies. Control records
-(`Kind.HELLO`, `ROUTING`, `TALLY`) carry JSON in place of the first body.
+A record is a fixed header, the revision that answered, copies of both bodies, and what the caller
+calls the request. Control records (`Kind.HELLO`, `ROUTING`, `TALLY`) carry JSON in place of the
+first body.
 """
 
 import struct
@@ -9,8 +10,9 @@ from collections.abc import Iterator
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-# length, kind, flags, status, arrival, generation, sequence, latency, revision, request, response
-_HEADER = struct.Struct("<IBBHdqQfHII")
+# length, kind, flags, status, arrival, generation, sequence, latency, and the sizes of the rest:
+# revision, request, response, caller's id
+_HEADER = struct.Struct("<IBHHdqQfHIIH")
 
 
 class Kind(IntEnum):
@@ -38,6 +40,8 @@ class Flag(IntFlag):
     TOO_LARGE = 32
     INCOMPLETE = 64
     NO_ROOM = 128
+    NOT_WANTED = 256
+    """The Model's capture settings leave this request out."""
 
 
 class Record(NamedTuple):
@@ -55,13 +59,15 @@ class Record(NamedTuple):
     revision: str = ""
     request: bytes = b""
     response: bytes = b""
+    caller_id: bytes = b""
+    """The request's ce-id or x-request-id, if the prediction log needs it."""
 
 
 def pack(record: Record) -> bytes:
     """The record as bytes."""
-    kind, flags, status, arrival, generation, sequence, latency, name, request, response = record
-    revision = name.encode()
-    sizes = len(revision), len(request), len(response)
+    kind, flags, status, arrival, generation, sequence, latency, name, *copies = record
+    parts = name.encode(), *copies
+    sizes = tuple(map(len, parts))
     header = _HEADER.pack(
         _HEADER.size + sum(sizes),
         kind,
@@ -73,7 +79,7 @@ def pack(record: Record) -> bytes:
         latency,
         *sizes,
     )
-    return b"".join((header, revision, request, response))
+    return b"".join((header, *parts))
 
 
 class Reader:
@@ -90,12 +96,13 @@ class Reader:
             fields = _HEADER.unpack_from(buffer, at)
             length, kind = fields[:2]
             flags, status, arrival, generation, sequence, latency = fields[2:8]
-            name, request, response = fields[8:]
+            name, request, response, caller_id = fields[8:]
             if len(buffer) - at < length:
                 break
             text = at + _HEADER.size
             ask = text + name
             answer = ask + request
+            caller = answer + response
             yield Record(
                 Kind(kind),
                 flags,
@@ -106,7 +113,8 @@ class Reader:
                 latency,
                 buffer[text:ask].decode(),
                 bytes(buffer[ask:answer]),
-                bytes(buffer[answer : answer + response]),
+                bytes(buffer[answer:caller]),
+                bytes(buffer[caller : caller + caller_id]),
             )
             at += length
         del buffer[:at]

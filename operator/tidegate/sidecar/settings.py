@@ -1,15 +1,51 @@
 """What the pod's environment says, parsed once at the start."""
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from tidegate.api import names
 
 # What the proxy tells the monitor that it starts: an inherited descriptor, a path to listen on.
 ENV_CHANNEL, ENV_SOCKET = "TIDEGATE_MONITOR_CHANNEL", "TIDEGATE_MONITOR_SOCKET"
+
+
+BODY_LIMIT_BYTES = 1 << 20  # of one body that is copied
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What of the predictions is written down, and where."""
+
+    VARIABLE: ClassVar = "TIDEGATE_LOG"
+    SALT_VARIABLE: ClassVar = "TIDEGATE_LOG_SALT"
+
+    uri: str
+    percent: int
+    redact: frozenset[str] = frozenset()
+    """Features that are left out."""
+    hashed: frozenset[str] = frozenset()
+    """Features of which a pseudonym is written."""
+    salt: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> "LogSettings | None":
+        """None if nothing is to be written."""
+        text = env.get(cls.VARIABLE)
+        if not text:
+            return None
+        data = json.loads(text)
+        return cls(
+            uri=str(data["uri"]),
+            percent=int(data["percent"]),
+            redact=frozenset(map(str, data["redact"])),
+            hashed=frozenset(map(str, data["hashed"])),
+            salt=env.get(cls.SALT_VARIABLE, "").encode(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +62,9 @@ class Settings:
     traffic_port: int
     control_port: int
     metrics_port: int
+    capture_percent: int
+    body_limit: int
+    log: LogSettings | None
     drain_seconds: float
     """How long idle connections stay open after the pod was told that it ends."""
 
@@ -43,6 +82,9 @@ class Settings:
             traffic_port=int(env.get("TIDEGATE_TRAFFIC_PORT", names.TRAFFIC_PORT)),
             control_port=int(env.get("TIDEGATE_CONTROL_PORT", names.CONTROL_PORT)),
             metrics_port=int(env.get("TIDEGATE_METRICS_PORT", names.METRICS_PORT)),
+            capture_percent=int(env.get("TIDEGATE_CAPTURE_PERCENT", "100")),
+            body_limit=int(env.get("TIDEGATE_MAX_BODY_BYTES", BODY_LIMIT_BYTES)),
+            log=LogSettings.from_environment(env),
             drain_seconds=float(env.get("TIDEGATE_DRAIN_SECONDS", "5")),
         )
 

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.sidecar.harness import CANDIDATE, STABLE, get, mark, post, routing
 
 from tidegate.evidence.windows import UNDRAWN
+from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.desk import ANSWER_SECONDS, FORWARD_GRACE_SECONDS, Desk
 from tidegate.sidecar.proxy.exchange import Exchange
 from tidegate.sidecar.proxy.heads import parse_request, parse_response
@@ -17,6 +18,7 @@ from tidegate.traffic.routing import Match
 
 NOW = 1000.0
 MONITOR = Unix("/nowhere")
+EVERYTHING = Capture(Random(1).random)
 
 
 class Kept:
@@ -38,10 +40,12 @@ def kept() -> Kept:
     return Kept()
 
 
-def desk(kept: Kept, weight: int = 0, match: tuple[Match, ...] = ()) -> Desk:
+def desk(
+    kept: Kept, weight: int = 0, match: tuple[Match, ...] = (), capture: Capture = EVERYTHING
+) -> Desk:
     split = Split(STABLE, Tcp("127.0.0.1", 8000), Random(1).random)
     split.apply(routing(4, 99, weight, match=match))
-    return Desk("pod", b"s" * 32, split, MONITOR, kept)
+    return Desk("pod", b"s" * 32, split, MONITOR, kept, capture)
 
 
 def begin(at: Desk, raw: bytes) -> Exchange:
@@ -185,3 +189,35 @@ def test_an_answer_that_breaks_off_is_an_error(kept: Kept) -> None:
     answer(exchange)
     local.broke_off(exchange)
     assert kept.outcomes == [(Outcome.ANSWERED, 502, STABLE)]
+
+
+def test_callers_ids_are_read_only_when_somebody_needs_them(kept: Kept) -> None:
+    asked = post(b"{}", "/p", "X-Request-Id: hop-1 ", "CE-ID:\torder-7")
+    for caller_ids in (False, True):
+        local = desk(kept, capture=Capture(Random(1).random, caller_ids=caller_ids))
+        exchange = begin(local, asked)
+        answer(exchange)
+        local.finish(exchange)
+    assert [r.caller_id for r in kept.records] == [b"", b"order-7"]
+
+
+def test_without_capture_requests_are_counted_and_nothing_is_copied(kept: Kept) -> None:
+    local = desk(kept, capture=Capture(Random(1).random, share=0.0))
+    exchange = begin(local, post(b"{}"))
+    answer(exchange)
+    exchange.given.add(b"[]")
+    local.finish(exchange)
+    (record,) = kept.records
+    assert (record.kind, record.status, record.latency) == (Outcome.ANSWERED, 200, 0.25)
+    assert (record.request, record.response) == (b"", b"")
+    assert record.flags & Flag.NOT_WANTED
+
+
+def test_a_sample_is_copied(kept: Kept) -> None:
+    local = desk(kept, capture=Capture(Random(1).random, share=0.2))
+    for _ in range(1_000):
+        exchange = begin(local, post(b"{}"))
+        answer(exchange)
+        local.finish(exchange)
+    assert len(kept.records) == 1_000
+    assert 150 < sum(bool(r.request) for r in kept.records) < 250

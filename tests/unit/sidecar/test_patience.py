@@ -10,6 +10,7 @@ from tests.unit.sidecar.harness import STABLE, Connection, eventually, get
 from tests.unit.sidecar.upstream import Asked, response, upstream
 
 from tidegate.sidecar.proxy import desk as desk_module
+from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.client import Client
 from tidegate.sidecar.proxy.desk import Desk
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
@@ -60,7 +61,7 @@ async def front() -> AsyncIterator[Front]:
     loop = asyncio.get_running_loop()
     async with upstream(answer) as model:
         split = Split(STABLE, Tcp("127.0.0.1", model.port), lambda: 0.5)
-        desk = Desk("pod", b"s" * 32, split, Unix("/nowhere"), Nowhere())
+        desk = Desk("pod", b"s" * 32, split, Unix("/nowhere"), Nowhere(), Capture(lambda: 0.5))
         server = await loop.create_server(lambda: Client(desk, loop), "127.0.0.1", 0)
         async with server:
             yield Front(desk, server.sockets[0].getsockname()[1])

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pytest
 
-from tidegate.sidecar.monitor.payloads import Columns, UnparsedError, decode
+from tidegate.sidecar.monitor.payloads import Columns, Decoded, UnparsedError, decode
 from tidegate.sidecar.records import Flag, Kind, Record
 
 NAMES = ("age", "plan")
@@ -177,7 +177,7 @@ def test_wrapped_bodies_are_unwrapped() -> None:
     question = gzip.compress(b'{"instances":[[1,"a"]]}')
     answer = b'8\r\n{"predic\r\nb\r\ntions":[1]}\r\n0\r\n\r\n'
     flags = Flag.REQUEST_GZIP | Flag.RESPONSE_CHUNKED
-    assert decode(record(question, answer, flags), NAMES) == ([[1], ["a"]], [1], 23)
+    assert decode(record(question, answer, flags), NAMES) == Decoded([[1], ["a"]], [1], 23)
 
 
 def test_nan_is_read_though_it_is_no_json() -> None:
@@ -187,7 +187,7 @@ def test_nan_is_read_though_it_is_no_json() -> None:
 
 
 def test_without_a_profile_the_request_is_not_read() -> None:
-    assert decode(record(b"not json"), ()) == ([], [1], 0)
+    assert decode(record(b"not json"), ()) == Decoded([], [1], 0)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_any_bytes_are_rows_that_add_up_or_a_reason(
     assert (decoded is None) == (reason in REASONS)
     if decoded is None:
         return
-    columns, predicted, _ = decoded
+    columns, predicted, *_ = decoded
     rows = len(predicted)
     assert [len(column) for column in columns] == [rows] * len(names)
     assert len(prediction_keys(predicted, None)) == rows

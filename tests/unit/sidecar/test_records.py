@@ -6,7 +6,7 @@ from tidegate.sidecar.records import Kind, Reader, Record, pack
 RECORDS = st.builds(
     Record,
     kind=st.sampled_from(Kind),
-    flags=st.integers(0, 127),
+    flags=st.integers(0, 511),
     status=st.integers(0, 999),
     arrival=st.floats(0, 4e9),
     generation=st.integers(0, 2**62),
@@ -15,6 +15,7 @@ RECORDS = st.builds(
     revision=st.text(max_size=20),
     request=st.binary(max_size=50),
     response=st.binary(max_size=50),
+    caller_id=st.binary(max_size=50),
 )
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -21,13 +22,18 @@ from tidegate.evidence.profile import Profile
 from tidegate.sidecar.monitor.feedback import Feedback
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.monitor.metrics import SidecarMetrics
+from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
+from tidegate.sidecar.monitor.prediction_log.parts import Parts
+from tidegate.sidecar.monitor.prediction_log.redaction import Redaction
+from tidegate.sidecar.monitor.prediction_log.uploader import Refusal, Store, Uploader
 from tidegate.sidecar.monitor.web import Numbers, metrics_app, private_app
 from tidegate.sidecar.records import Reader
-from tidegate.sidecar.settings import ENV_CHANNEL, ENV_SOCKET, Settings
+from tidegate.sidecar.settings import ENV_CHANNEL, ENV_SOCKET, LogSettings, Settings
 
 TICK_SECONDS = 1.0
 NICENESS = 10  # the request path comes first
 PROFILE_LIMIT_BYTES = 8 << 20
+FLUSH_SECONDS = 10.0  # for the rest of the prediction log; the proxy may have less time than that
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +74,35 @@ def read_profile(path: Path) -> tuple[Profile, bytes] | None:
         return None
 
 
+def open_log(settings: LogSettings, pod: Settings, profile: Profile | None) -> PredictionLog:
+    """The prediction log of this life of the monitor."""
+    started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    folder = f"model={pod.model}/revision={pod.revision}/"
+    parts = Parts(folder, f"{pod.pod_uid}-{started}")
+    redaction = Redaction(profile, settings)
+    return PredictionLog(pod.model, settings.percent, redaction, parts, time.perf_counter)
+
+
+def open_store(settings: LogSettings) -> Store:
+    """Where the log goes; a store that refuses everything if the settings can't be right."""
+    # Loaded here, since only those who log should pay for it: 11 MiB.
+    from tidegate.clients.log_store import LogStore
+
+    try:
+        return LogStore.from_environment(settings.uri, os.environ)
+    except TerminalError as error:
+        return Refusal(error)
+
+
 async def serve(settings: Settings, channel: socket.socket, socket_path: str) -> None:
     """Count until the channel closes."""
     loop = asyncio.get_running_loop()
     profile, content = read_profile(settings.profile) or (None, None)
-    intake = Intake(settings.pod_uid, settings.revision, profile, time.time)
+    log = open_log(settings.log, settings, profile) if settings.log else None
+    uploader = Uploader(log.parts, open_store(settings.log)) if log and settings.log else None
+    intake = Intake(settings.pod_uid, settings.revision, profile, time.time, log)
     registry = CollectorRegistry()
-    registry.register(SidecarMetrics(intake))
+    registry.register(SidecarMetrics(intake, uploader))
     end = ChannelEnd(intake)
     await loop.create_connection(lambda: end, sock=channel)
     await end.greeted.wait()
@@ -89,6 +117,8 @@ async def serve(settings: Settings, channel: socket.socket, socket_path: str) ->
             await web.UnixSite(private, socket_path).start()
             while not end.closed.is_set():
                 intake.tick()
+                if uploader is not None:
+                    uploader.wake()
                 try:
                     await asyncio.wait_for(end.closed.wait(), TICK_SECONDS)
                 except TimeoutError:
@@ -96,6 +126,8 @@ async def serve(settings: Settings, channel: socket.socket, socket_path: str) ->
         finally:
             await private.cleanup()
             await public.cleanup()
+            if uploader is not None:
+                await uploader.close(FLUSH_SECONDS)
 
 
 def main() -> None:

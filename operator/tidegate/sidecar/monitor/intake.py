@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Callable
 
 from tidegate.evidence.encode import prediction_keys
-from tidegate.evidence.ids import InferenceId, genuine
+from tidegate.evidence.ids import InferenceId, genuine, issue
 from tidegate.evidence.latency import latency_bin
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import BlockKey, Report, slot_of
 from tidegate.sidecar.monitor.answers import OTHER, Answers, Edges, Outcome, closed_through
 from tidegate.sidecar.monitor.book import Book
 from tidegate.sidecar.monitor.payloads import UnparsedError, decode
+from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.totals import Totals
-from tidegate.sidecar.records import Kind, Record
+from tidegate.sidecar.records import Flag, Kind, Record
 from tidegate.traffic.routing import Member, Routing
 
 DEFAULT_HORIZON_SECONDS = 86400
@@ -25,7 +26,12 @@ class Intake:
     """The state of the monitor; everything happens in its event loop, one record at a time."""
 
     def __init__(
-        self, member: str, revision: str, profile: Profile | None, clock: Callable[[], float]
+        self,
+        member: str,
+        revision: str,
+        profile: Profile | None,
+        clock: Callable[[], float],
+        log: PredictionLog | None = None,
     ) -> None:
         self.member = member
         self.revision = revision
@@ -35,6 +41,7 @@ class Intake:
         self.book = Book(profile, slot_of(clock()))
         self.answers = Answers(_known_keys(profile))
         self.refused: Counter[str] = Counter()
+        self.log = log
         self._names = tuple(f.name for f in profile.features) if profile else ()
         self._secret = b""
         self._clock = clock
@@ -77,23 +84,34 @@ class Intake:
             block.latency[index] += 1
             self.totals.latency[record.revision][index] += 1
         self.totals.requests[record.revision, _code(record.kind, record.status)] += 1
-        if record.kind is Kind.ANSWERED and 200 <= record.status < 300:
+        wanted = not record.flags & Flag.NOT_WANTED
+        if wanted and record.kind is Kind.ANSWERED and 200 <= record.status < 300:
             self._take_rows(record, key)
 
     def _take_rows(self, record: Record, key: BlockKey) -> None:
         try:
-            columns, predicted, size = decode(record, self._names)
+            decoded = decode(record, self._names)
         except UnparsedError as error:
             self.book.block(key).unparsed[error.reason] += 1
             self.totals.unparsed[error.reason] += 1
             return
         edges = self._edges()
-        keys = prediction_keys(predicted, edges)
+        keys = prediction_keys(decoded.predicted, edges)
         codes = [self.answers.vocabulary.code(k) for k in keys]
         named = [k if code >= 0 else OTHER for k, code in zip(keys, codes, strict=True)]
-        self.book.add_rows(key, columns, named, size)
+        self.book.add_rows(key, decoded.columns, named, decoded.size)
         self.totals.rows += len(keys)
         self.answers.put(record.sequence, key, codes, edges)
+        if self.log is not None:
+            id_ = issue(self.member, self._secret, record.sequence)
+            self.log.add(record, id_, self.track(record.revision), decoded)
+
+    def track(self, revision: str) -> str:
+        """Which part a revision plays now."""
+        routing = self.routing
+        if routing is not None and routing.candidate and revision == routing.candidate.revision:
+            return "candidate"
+        return "stable" if routing is None or revision == routing.stable else "previous"
 
     def _edges(self) -> Edges:
         """Of numeric predictions: those that both arms are told to use, else the profile's."""
@@ -158,6 +176,8 @@ class Intake:
         now = self._clock()
         self.book.advance(now)
         self.answers.forget(now, self.horizon)
+        if self.log is not None:
+            self.log.tick()
 
     def report(self, after: int, labels_after: int) -> Report:
         """The closed windows behind `after` and all labels, open ones too, behind the other."""

@@ -17,6 +17,8 @@ from typing_extensions import override
 from tidegate.evidence.encode import MISSING, SPECIAL_BINS
 from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING, bin_upper_seconds
 from tidegate.sidecar.monitor.intake import Intake
+from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
+from tidegate.sidecar.monitor.prediction_log.uploader import Uploader
 
 FEATURES_SHOWN = 50  # a series for each feature of a wide model would be a burden
 SHARE_FLOOR = 1e-4  # an empty bin would make the index infinite
@@ -26,8 +28,9 @@ FIRST_BUCKET = 3 * BINS_PER_DOUBLING  # 0.8 ms; one bucket to each doubling from
 class SidecarMetrics(Collector):
     """Reads the monitor's state at each scrape; nothing is counted twice to be shown."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, uploader: Uploader | None) -> None:
         self._intake = intake
+        self._uploader = uploader
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -36,6 +39,8 @@ class SidecarMetrics(Collector):
         yield from self._counters()
         yield from self._routing()
         yield from self._drift()
+        if self._intake.log is not None and self._uploader is not None:
+            yield from _log(self._intake.log, self._uploader)
 
     def _traffic(self) -> Iterator[Metric]:
         totals = self._intake.totals
@@ -45,7 +50,7 @@ class SidecarMetrics(Collector):
             labels=["revision", "track", "code"],
         )
         for (revision, code), count in totals.requests.items():
-            requests.add_metric([revision, self._track(revision), code], count)
+            requests.add_metric([revision, self._intake.track(revision), code], count)
         yield requests
         duration = HistogramMetricFamily(
             "tidegate_request_duration_seconds",
@@ -57,15 +62,16 @@ class SidecarMetrics(Collector):
         yield duration
 
     def _counters(self) -> Iterator[Metric]:
-        totals = self._intake.totals
+        totals, log = self._intake.totals, self._intake.log
         yield _labelled(
             "tidegate_unparsed", "Payloads that could not be counted.", "reason", totals.unparsed
         )
         yield _labelled(
             "tidegate_dropped",
-            "Copies given up because the monitor was behind.",
+            "Copies given up because the monitor was behind, and lines of the prediction log "
+            "given up because the store was.",
             "queue",
-            {"capture": totals.dropped},
+            {"capture": totals.dropped, "log": log.lines_dropped if log else 0},
         )
         yield _labelled(
             "tidegate_feedback", "Labels by what became of them.", "result", totals.feedback
@@ -145,11 +151,20 @@ class SidecarMetrics(Collector):
         q = np.array([reference.counts.get(k, 0) for k in keys], dtype=np.float64)
         return psi(p / p.sum(), q / q.sum())
 
-    def _track(self, revision: str) -> str:
-        routing = self._intake.routing
-        if routing is not None and routing.candidate and revision == routing.candidate.revision:
-            return "candidate"
-        return "stable" if routing is None or revision == routing.stable else "previous"
+
+def _log(log: PredictionLog, uploader: Uploader) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "tidegate_log_lines", "Lines of the prediction log that are stored.", value=uploader.stored
+    )
+    yield GaugeMetricFamily(
+        "tidegate_log_pending_bytes", "What the store has not got yet.", value=log.parts.size
+    )
+    yield _labelled(
+        "tidegate_log_failures",
+        "Uploads that failed; they are tried again.",
+        "reason",
+        uploader.failures,
+    )
 
 
 def psi(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:

@@ -36,7 +36,7 @@ class Channel:
         self._socket = ours
         for record in reversed(hello):
             self._put_first(pack(record))
-        self._flush()
+        self.flush()
 
     def detach(self) -> None:
         """The monitor is gone: keep what it has not been sent, whole records only."""
@@ -62,13 +62,14 @@ class Channel:
             self._queued_bytes += len(data)
         if not self._scheduled and not self._blocked and self._socket is not None:
             self._scheduled = True
-            self._loop.call_later(BATCH_SECONDS, self._flush)
+            self._loop.call_later(BATCH_SECONDS, self.flush)
 
     def _put_first(self, data: bytes) -> None:
         self._queue.appendleft(data)
         self._queued_bytes += len(data)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what has queued up, as far as the monitor takes it."""
         self._scheduled = False
         if self._socket is None:
             return
@@ -99,7 +100,7 @@ class Channel:
 
     def _block(self) -> None:
         if not self._blocked and self._socket is not None:
-            self._loop.add_writer(self._socket, self._flush)
+            self._loop.add_writer(self._socket, self.flush)
             self._blocked = True
 
     def _unblock(self) -> None:

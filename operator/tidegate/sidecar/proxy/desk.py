@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tidegate.api.names import HEADER_ID, HEADER_ROUTED
 from tidegate.evidence.ids import issue
+from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.exchange import Budget, Exchange
 from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead, with_header
 from tidegate.sidecar.proxy.split import Route, Split, Target
@@ -15,6 +16,8 @@ ANSWER_SECONDS = 60.0
 # A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
 FORWARD_GRACE_SECONDS = 5.0
 FEEDBACK_PATH = b"/feedback"
+CALLER_ID_LIMIT = 512  # bytes
+_CALLER_ID = re.compile(rb"\r\n(ce-id|x-request-id):[\t ]*+([^\r]*+)", re.IGNORECASE)
 _MARKS = re.compile(rb"\r\n%b:[^\r]*" % HEADER_ROUTED.encode(), re.IGNORECASE)
 CLIENT_LIMIT = 8192  # connections; each may hold half a megabyte when everybody is slow
 
@@ -35,14 +38,21 @@ class Desk:
     """One for the traffic port."""
 
     def __init__(
-        self, member: str, secret: bytes, split: Split, monitor: Target, sink: Sink
+        self,
+        member: str,
+        secret: bytes,
+        split: Split,
+        monitor: Target,
+        sink: Sink,
+        capture: Capture,
     ) -> None:
         self._member = member
         self._secret = secret
         self._split = split
         self._sink = sink
         self._sequence = 0
-        self._budget = Budget()
+        self._capture = capture
+        self._budget = Budget(capture.body_limit)
         self.monitor = monitor
         self.clients: set[Sweepable] = set()
         self.draining = False
@@ -63,6 +73,8 @@ class Desk:
             return Exchange(head, route, time.time(), self._budget, counted=False)
         route = self._split.choose(head)
         exchange = Exchange(head, route, time.time(), self._budget, counted=post and route.counted)
+        if not self._capture.wants():
+            exchange.leave_out()
         if not route.mark:
             self._number(exchange)
         return exchange
@@ -166,5 +178,13 @@ class Desk:
                 route.revision,
                 exchange.asked.joined() if decodable else b"",
                 exchange.given.joined() if decodable else b"",
+                _caller_id(exchange.head.raw) if decodable and self._capture.caller_ids else b"",
             )
         )
+
+
+def _caller_id(raw: bytes) -> bytes:
+    """The event's own id before that of the request which brings it."""
+    found: dict[bytes, bytes] = {name.lower(): value for name, value in _CALLER_ID.findall(raw)}
+    value = found.get(b"ce-id") or found.get(b"x-request-id") or b""
+    return value[:CALLER_ID_LIMIT].rstrip()

@@ -5,16 +5,16 @@ from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead
 from tidegate.sidecar.proxy.split import Route
 from tidegate.sidecar.records import Flag
 
-CAPTURE_LIMIT_BYTES = 1 << 20  # of one body
 CAPTURE_BUDGET_BYTES = 32 << 20  # of all bodies in flight: the sidecar must not grow with them
 
 
 class Budget:
-    """The memory that the copies of all requests in flight share."""
+    """The memory that the copies of all requests in flight share, and how much one may take."""
 
-    __slots__ = ("left",)
+    __slots__ = ("body_limit", "left")
 
-    def __init__(self) -> None:
+    def __init__(self, body_limit: int) -> None:
+        self.body_limit = body_limit
         self.left = CAPTURE_BUDGET_BYTES
 
 
@@ -34,7 +34,7 @@ class Copy:
         if self.lost:
             return
         size, budget = len(part), self._budget
-        if self._size + size > CAPTURE_LIMIT_BYTES:
+        if self._size + size > budget.body_limit:
             self._give_up(Flag.TOO_LARGE)
         elif size > budget.left:
             self._give_up(Flag.NO_ROOM)
@@ -97,6 +97,10 @@ class Exchange:
         self.answer: ResponseHead | None = None
         self.asked = Copy(budget)
         self.given = Copy(budget)
+
+    def leave_out(self) -> None:
+        """Count the request without copies of its bodies."""
+        self.asked.lost = self.given.lost = Flag.NOT_WANTED
 
     def flags(self, *, complete: bool) -> int:
         """How the copies must be read."""

@@ -16,6 +16,7 @@ import tempfile
 import time
 
 from tidegate.sidecar.proxy.board import Board
+from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.channel import Channel
 from tidegate.sidecar.proxy.client import Client
 from tidegate.sidecar.proxy.control import Control
@@ -28,6 +29,7 @@ from tidegate.traffic.routing import Routing
 
 SWEEP_SECONDS = 1.0
 DRAIN_SECONDS = 25.0  # below the 30 s that a pod gets to end
+STOP_SECONDS = 3.0  # more for the monitor, which has a log to bring home
 BACKLOG = 4096
 DESCRIPTORS = 2 * CLIENT_LIMIT + 256  # each client has an upstream; the rest is our own
 
@@ -55,7 +57,13 @@ async def _serve(
     draw = random.Random(os.urandom(16)).random  # noqa: S311 - nothing secret depends on it
     split = Split(settings.revision, Tcp(*settings.upstream), draw)
     secret = os.urandom(32)
-    desk = Desk(settings.pod_uid, secret, split, Unix(monitor_path), channel)
+    capture = Capture(
+        draw,
+        settings.capture_percent / 100,
+        settings.body_limit,
+        caller_ids=settings.log is not None,
+    )
+    desk = Desk(settings.pod_uid, secret, split, Unix(monitor_path), channel, capture)
 
     def announce(routing: Routing) -> None:
         split.apply(routing)
@@ -91,11 +99,12 @@ async def _serve(
     ended, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
     retire.set()
     traffic_server.close()
-    await _drain(desk)
+    end = loop.time() + DRAIN_SECONDS
+    await _drain(desk, end)
     control_server.close()
     for task in (*background, farewell):
         task.cancel()
-    await supervisor.stop()
+    await supervisor.stop(end + STOP_SECONDS - loop.time())
     for task in ended:
         task.result()  # a background task that broke ends the process with its error
 
@@ -126,10 +135,9 @@ async def _farewell(desk: Desk, retire: asyncio.Event, seconds: float) -> None:
     desk.hanging_up = True
 
 
-async def _drain(desk: Desk) -> None:
+async def _drain(desk: Desk, end: float) -> None:
     loop = asyncio.get_running_loop()
     logger.info("draining %d connections", len(desk.clients))
-    end = loop.time() + DRAIN_SECONDS
     while desk.clients and loop.time() < end:
         desk.sweep(loop.time())
         await asyncio.sleep(0.02)

@@ -17,7 +17,6 @@ from tidegate.sidecar.settings import ENV_CHANNEL, ENV_SOCKET
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 HEALTHY_SECONDS = 30.0  # a monitor that lived this long is started again at once
-STOP_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +64,16 @@ class Supervisor:
         self._channel.detach()
         return f"exit code {code}"
 
-    async def stop(self) -> None:
+    async def stop(self, seconds: float) -> None:
         """Close the channel, which ends the monitor once it has read what was sent."""
+        self._channel.flush()
         self._channel.detach()
         if self._process is None or self._process.returncode is not None:
             return
         with suppress(ProcessLookupError):
             self._process.terminate()  # heeded only by one that is starting, which has no counts
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):

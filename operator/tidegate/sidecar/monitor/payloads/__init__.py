@@ -30,6 +30,8 @@ class Decoded(NamedTuple):
     predicted: list[Any]
     size: int
     """Bytes of the unpacked request: about what its values keep in memory."""
+    caller_id: str = ""
+    """What the request calls itself, if it does."""
 
 
 def decode(record: Record, names: Sequence[str]) -> Decoded:
@@ -53,21 +55,22 @@ def decode(record: Record, names: Sequence[str]) -> Decoded:
         chunked=bool(flags & Flag.REQUEST_CHUNKED),
         gzipped=bool(flags & Flag.REQUEST_GZIP),
     )
-    columns = features(question, names)
+    columns, caller_id = _asked(question, names)
     if len(columns[0]) != len(predicted):
         raise UnparsedError("row_count")
-    return Decoded(columns, predicted, len(question))
+    return Decoded(columns, predicted, len(question), caller_id)
 
 
-def features(content: bytes, names: Sequence[str]) -> Columns:
-    """The columns of a request's features; one that is absent is None in every row."""
+def _asked(content: bytes, names: Sequence[str]) -> tuple[Columns, str]:
+    """The columns of a request's features, None in every row for an absent one; and its id."""
     if not content.startswith((b"{", b"[")):
-        return csv_rows.features(content, names)
+        return csv_rows.features(content, names), ""
     found, rest = document(content)
     match found:
         case {"inputs": [*listed]} if tensors.is_tensors(listed):
-            return tensors.features(listed, rest, names)
-    return rows.features(found, names)
+            id_ = found.get("id")
+            return tensors.features(listed, rest, names), id_ if isinstance(id_, str) else ""
+    return rows.features(found, names), ""
 
 
 def predictions(content: bytes) -> list[Any]:

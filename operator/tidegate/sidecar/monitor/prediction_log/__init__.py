@@ -1,0 +1,1 @@
+"""What the model was asked and what it said, line by line, in the object store."""
