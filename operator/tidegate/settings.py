@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tidegate.errors import TerminalError
 
+EVIDENCE_PORT = 8086
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -25,6 +27,8 @@ class Settings:
     log_level: str = "INFO"
     http_port: int = 8085
     """Where /livez, /readyz and /metrics are."""
+    evidence_port: int = EVIDENCE_PORT
+    """Where `kubectl tidegate record` reads the evidence, on the loopback only."""
     workers: int = 20
     """How many objects are reconciled at the same time."""
     kubeconfig: Path | None = None
@@ -58,6 +62,7 @@ class Settings:
             watch_namespaces=tuple(sorted({n.strip() for n in namespaces if n.strip()})),
             log_level=(environment.get("TIDEGATE_LOG_LEVEL") or "INFO").upper(),
             http_port=number("TIDEGATE_HTTP_PORT", 8085),
+            evidence_port=number("TIDEGATE_EVIDENCE_PORT", EVIDENCE_PORT),
             workers=number("TIDEGATE_WORKERS", 20),
             kubeconfig=Path(kubeconfig) if kubeconfig else None,
         )

@@ -7,6 +7,7 @@ GROUP = "tidegate.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 FIELD_MANAGER = "tidegate"
+LEASE_NAME = "tidegate-operator"
 
 MODEL, TRAINING_JOB, DRIFT_POLICY = "Model", "TrainingJob", "DriftPolicy"
 

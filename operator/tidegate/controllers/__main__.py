@@ -31,6 +31,7 @@ from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector
 from tidegate.controllers.drift_policy import handlers as drift_policy_handlers
 from tidegate.controllers.drift_policy.reconcile import reconcile as reconcile_drift_policy
+from tidegate.controllers.export import Export
 from tidegate.controllers.health import Health
 from tidegate.controllers.inbox import Inbox
 from tidegate.controllers.leader import Leadership
@@ -88,12 +89,14 @@ class Operator:
         self._leadership = Leadership(
             kube, settings.namespace, settings.pod_name, lambda: datetime.now(UTC)
         )
+        self._export = Export(self._collector, lambda: self._leadership.renewed_at is not None)
         self._health = Health(metrics, self._wrong_with_life, self._wrong_with_readiness)
         metrics.follow(self._queue)
 
     async def run(self, stop: asyncio.Event) -> int:
         """Wait for the lead, lead until `stop`, let go of it; the process's exit code."""
         await self._health.start(self._settings.http_port)
+        await self._export.start(self._settings.evidence_port)
         try:
             await _first(self._leadership.acquire(), stop.wait())
             if not stop.is_set():
@@ -105,6 +108,7 @@ class Operator:
             await self._collector.close()
             await self._sidecars.close()
             await self._health.close()
+            await self._export.close()
 
     async def _lead(self, stop: asyncio.Event) -> None:
         """Until `stop`, or until one of the parts ends, which none of them should."""

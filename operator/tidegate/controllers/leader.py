@@ -9,13 +9,13 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from tidegate.api.names import LEASE_NAME
 from tidegate.clients.kube import Kube, Manifest
 from tidegate.clients.resources import LEASES
 from tidegate.errors import TidegateError
 
 logger = logging.getLogger(__name__)
 
-LEASE_NAME = "tidegate-operator"
 LEASE_SECONDS = 15  # others wait this long after the last renewal that they have seen
 RENEW_DEADLINE_SECONDS = 10  # the leader gives up sooner, so that there is a gap, not an overlap
 RETRY_SECONDS = 2

@@ -49,6 +49,7 @@ DEFAULT_METRICS = (
 
 
 T = TypeVar("T")
+TESTS = 2  # rises when a test keeps its state in another form: what an older one knew is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class _Memory:
 
     def look(self, analysis: Analysis) -> None:
         """Stop for good if the evidence of harm is enough."""
-        self.breached = _breach(metrics_of(analysis), self.trackers, analysis)
+        self.breached = breach(metrics_of(analysis), self.trackers, analysis)
         if self.breached is not None:
             self.stopped = self.slot, self.labels_slot
 
@@ -196,7 +197,7 @@ class _Memory:
 
 def _question(metric: Metric, analysis: Analysis) -> str:
     """What a metric asks: everything of it but what its answer leads to."""
-    asked = metric.model_dump_json(exclude={"on_breach"}, exclude_none=True)
+    asked = f"{TESTS} {metric.model_dump_json(exclude={'on_breach'}, exclude_none=True)}"
     session = analysis.max_requests_per_session
     return asked if session is None else f"{asked} in sessions of {session}"
 
@@ -270,7 +271,7 @@ def _paired(
         yield slot, [(candidate, stable) for candidate, stable in pairs if stable is not None]
 
 
-def _breach(
+def breach(
     metrics: Sequence[Metric],
     trackers: Mapping[str, AnyCountTracker | LabelTracker],
     analysis: Analysis,
@@ -280,7 +281,7 @@ def _breach(
     Proxies that labels have overruled are left out: they would not roll back.
     """
     overruled = any(
-        m.source == "LabelledAccuracy" and _passes(trackers[m.name], analysis) for m in metrics
+        m.source == "LabelledAccuracy" and passes(trackers[m.name], analysis) for m in metrics
     )
     evidence = {
         m.name: trackers[m.name].test.log_e_worse()
@@ -295,7 +296,8 @@ def _breach(
     return max(evidence, key=lambda name: evidence[name])
 
 
-def _passes(tracker: AnyCountTracker | LabelTracker, analysis: Analysis) -> bool:
+def passes(tracker: AnyCountTracker | LabelTracker, analysis: Analysis) -> bool:
+    """Whether a metric has shown that the candidate is within its tolerance."""
     enough = tracker.samples >= analysis.min_samples
     return enough and tracker.test.log_e_good() >= -math.log(float(analysis.beta))
 
@@ -311,7 +313,7 @@ def _result(
     holds = metric.on_breach == "Hold" and tracker.test.log_e_worse() >= -math.log(alpha)
     if breached or holds:
         verdict = Verdict.FAIL
-    elif _passes(tracker, analysis):
+    elif passes(tracker, analysis):
         verdict = Verdict.PASS
     else:
         verdict = Verdict.INCONCLUSIVE

@@ -94,6 +94,7 @@ async def replica(
         "TIDEGATE_SIGNING_KEY": str(key),
         "TIDEGATE_WATCH_NAMESPACES": namespace,
         "TIDEGATE_HTTP_PORT": str(port),
+        "TIDEGATE_EVIDENCE_PORT": str(free_port()),
     }
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(

@@ -7,9 +7,9 @@ import pytest
 from tests.integration.operator_core.objects import eventually, model
 from tests.integration.operator_core.replicas import replica
 
+from tidegate.api.names import LEASE_NAME
 from tidegate.clients.kube import Kube
 from tidegate.clients.resources import LEASES, MODELS
-from tidegate.controllers.leader import LEASE_NAME
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("crds")]
 
