@@ -185,7 +185,7 @@ class ShiftTracker(CountTracker[ShiftTest]):
     """The predictions' distribution against stable's of the same minutes."""
 
     def __init__(self, metric: Metric, session: int | None) -> None:
-        tolerance, phi = float(metric.max_distance or "0.1"), float(session or 1)
+        tolerance, phi = float(metric.max_distance or "0.1"), _phi(session)
         super().__init__(
             ShiftTest(PREDICTION_BINS, tolerance, horizon=HORIZON_SLOTS, dispersion=phi)
         )
@@ -237,13 +237,18 @@ def tracker_of(metric: Metric, session: int | None = None) -> AnyCountTracker | 
 
 
 def _difference(tolerance: str, session: int | None) -> DifferenceTest:
-    phi = float(session or 1)
+    phi = _phi(session)
     return DifferenceTest(tol=float(tolerance), horizon=HORIZON_SLOTS, dispersion=phi)
 
 
 def _ratio(tolerance: float, session: int | None) -> RatioTest:
-    phi: float | Literal["auto"] = "auto" if session is None else float(session)
+    phi = _phi(session)
     return RatioTest(tolerance, margin=tolerance, horizon=HORIZON_SLOTS, dispersion=phi)
+
+
+def _phi(session: int | None) -> float | Literal["auto"]:
+    """What divides the evidence: the known length of the sessions, or an estimate."""
+    return "auto" if session is None else float(session)
 
 
 _TRACKERS: Mapping[str, Callable[[Metric, int | None], AnyCountTracker | LabelTracker]] = {

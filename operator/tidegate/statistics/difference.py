@@ -5,12 +5,13 @@ at ease with a stable arm that never fails: rows without an event are evidence t
 """
 
 import math
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import xlog1py
 
+from tidegate.statistics.dispersion import Dispersion
 from tidegate.statistics.floats import Floats, pack, unpack
 
 LEVEL_MEMORY = 0.9  # the level of stable is followed over about ten slots ...
@@ -93,6 +94,7 @@ class DifferenceTest:
 
     Null of E_worse: in no slot is the difference above `tol`; null of E_good: in no slot is it
     below. The level may wander freely from slot to slot. The first slot only teaches the level.
+    `dispersion` divides the evidence as in `RatioTest`.
     Source: see `log_bet`. Unit: nats; rates are events per row.
 
     >>> test = DifferenceTest(tol=0.005)
@@ -103,16 +105,20 @@ class DifferenceTest:
     """
 
     def __init__(
-        self, tol: float, restart: float = 0.3, horizon: int = 240, dispersion: float = 1.0
+        self,
+        tol: float,
+        restart: float = 0.3,
+        horizon: int = 240,
+        dispersion: float | Literal["auto"] = "auto",
     ) -> None:
         if not 0 < tol < 1:
             raise ValueError(f"tol is a difference of rates, between 0 and 1, got {tol}")
         if not 0 <= restart < 1 or horizon < 1:
             raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
-        if dispersion < 1:
-            raise ValueError(f"dispersion must be at least 1, got {dispersion}")
+        if dispersion != "auto" and dispersion < 1:
+            raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
         self.tol, self.restart, self.horizon = tol, restart, horizon
-        self.dispersion = dispersion
+        self.dispersion: float | Literal["auto"] = dispersion
         self.slots = 0
         """Slots with rows in both arms after the first; the others hold no evidence."""
         self._level = np.zeros(2)  # events and rows of stable, older slots forgotten
@@ -121,21 +127,30 @@ class DifferenceTest:
         self._late = np.full(EXCESS.size, -np.inf)
         self._good = np.zeros(SHORTFALL.size)
         self._edges = np.zeros(difference_grid().size)
+        self._clusters = Dispersion()
 
     def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
         """Take in one closed slot."""
         if not (0 <= k1 <= n1 and 0 <= k0 <= n0):
             raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
+        phi = self.phi()
+        self._clusters.observe((k1, n1 - k1), (k0, n0 - k0))
         if n1 == 0 or n0 == 0:
             return
         if self._pooled[1] > 0:
-            self._bet(k1, n1, k0, n0)
+            self._bet(k1, n1, k0, n0, *phi)
         weight = n1 * n0 / (n1 + n0)
         self._pooled = self._pooled + np.array([weight * (k1 / n1 - k0 / n0), weight])
         keep = max(LEVEL_MEMORY, 1 - n0 / LEVEL_ROWS)
         self._level = keep * self._level + np.array([k0, n0])
 
-    def _bet(self, k1: int, n1: int, k0: int, n0: int) -> None:
+    def phi(self) -> tuple[float, float]:
+        """The divisors of the next slot's evidence, for a Fail and for a Pass."""
+        if self.dispersion != "auto":
+            return self.dispersion, self.dispersion
+        return self._clusters.of_harm(), self._clusters.of_safety()
+
+    def _bet(self, k1: int, n1: int, k0: int, n0: int, harm: float, safety: float) -> None:
         """Multiply the slot's e-values in; all rates bet on come from earlier slots."""
         level = float(self._level[0] + 0.1) / float(self._level[1] + 0.2)
         above, below = level + self.tol * (1 + EXCESS), level + self.tol * (1 - SHORTFALL)
@@ -143,16 +158,16 @@ class DifferenceTest:
         q1 = np.concatenate([above, below, seen]).clip(SMALLEST_RATE, 1 - SMALLEST_RATE)
         tolerance = np.full(EXCESS.size + SHORTFALL.size, self.tol)
         edges = np.concatenate([tolerance, difference_grid()])
-        steps = log_bet(k1, n1, k0, n0, q1, level, edges) / self.dispersion
+        steps = log_bet(k1, n1, k0, n0, q1, level, edges)
         worse, good, points = np.split(steps, [EXCESS.size, tolerance.size])
         # Near rate 1 no alternative is above the tolerance, and there is nothing to bet on.
         worse = np.where(q1[: EXCESS.size] - level > self.tol, worse, 0.0)
         if self.slots < self.horizon and self.restart > 0:
             self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
-        self._late = self._late + worse
-        self._worse = self._worse + worse
-        self._good = self._good + good
-        self._edges = self._edges + points
+        self._late = self._late + worse / harm
+        self._worse = self._worse + worse / harm
+        self._good = self._good + good / safety
+        self._edges = self._edges + points / harm
         self.slots += 1
 
     def log_e_worse(self) -> float:
@@ -204,6 +219,7 @@ class DifferenceTest:
             "late": pack(self._late),
             "good": pack(self._good),
             "edges": pack(self._edges),
+            "clusters": self._clusters.to_state(),
         }
 
     @classmethod
@@ -214,4 +230,5 @@ class DifferenceTest:
         test._level, test._pooled = unpack(state["level"]), unpack(state["pooled"])
         test._worse, test._late = unpack(state["worse"]), unpack(state["late"])
         test._good, test._edges = unpack(state["good"]), unpack(state["edges"])
+        test._clusters = Dispersion.from_state(state["clusters"])
         return test

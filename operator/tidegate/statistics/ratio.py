@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
+from tidegate.statistics.dispersion import Dispersion
 from tidegate.statistics.floats import Floats, pack, unpack
 
 STEPS_PER_OCTAVE = 4  # finer grids cost state and gain nothing that a decision can feel
 SHOWN_PER_OCTAVE = 32  # a shown interval needs a finer grid than a decision
 FARTHEST_STEP = 27  # alternatives reach 2 ** 6.75 = 108 times the tolerated ratio
-PRIOR_DISPERSION, PRIOR_SLOTS = 2.0, 5.0  # "auto" starts suspicious and learns in a few slots
 
 
 def ratio_grid(lo: float = 1 / 20, hi: float = 100.0, per_octave: int = STEPS_PER_OCTAVE) -> Floats:
@@ -86,8 +86,8 @@ class RatioTest:
     and below it. A tolerance in absolute terms belongs to `DifferenceTest`: turned into a ratio by
     stable's past rate it would be wrong whenever the level moves.
 
-    `dispersion` divides the evidence: the number of rows that share their fate (requests of one
-    sticky session), or "auto" to estimate it from the slots that have passed.
+    `phi` divides the evidence: the number of rows that share their fate (requests of one sticky
+    session), or "auto" to estimate it from the slots that have passed (`Dispersion`).
 
     Null of E_worse: the ratio is at most 1 + tol; null of E_good: it is at least 1 + margin. At
     `tol = 0` the validity rests on the random routing alone. Elsewhere it is exact for rare events
@@ -130,7 +130,7 @@ class RatioTest:
         self._worse = np.zeros_like(self._steps)
         self._good = np.zeros_like(self._steps)
         self._late = np.full_like(self._steps, -np.inf)
-        self._chi2 = 0.0
+        self._clusters = Dispersion()
 
     def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
         """Take in one closed slot."""
@@ -138,40 +138,30 @@ class RatioTest:
             raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
         tolerated, refused = 1.0 + self.tol, 1.0 + self.margin
         m = k1 + k0
+        harm, safety = self.phi()
+        self._clusters.observe((k1, n1 - k1), (k0, n0 - k0))
         if n1 == 0 or n0 == 0 or m == 0:
             return
-        phi = self.phi()
 
         def evidence(psi: ArrayLike) -> Floats:
             z = (log_moment if self.exact else log_normaliser)(psi, n1, n0, m)
-            return np.asarray((k1 * np.log(psi) - z) / phi)
+            return np.asarray(k1 * np.log(psi) - z)
 
-        self._observe_spread(k1, n1, n0, m)
-        step = evidence(tolerated * self._steps) - evidence(tolerated)
+        step = (evidence(tolerated * self._steps) - evidence(tolerated)) / harm
         starting = self.restart / self.horizon if self.slots < self.horizon else 0.0
         if starting > 0:
             self._late = np.logaddexp(self._late, math.log(starting))
         self._late = self._late + step
         self._worse += step
-        self._good += evidence(refused / self._steps) - evidence(refused)
-        self._plain += evidence(self._ratios)
+        self._good += (evidence(refused / self._steps) - evidence(refused)) / safety
+        self._plain += evidence(self._ratios) / harm
         self.slots += 1
 
-    def phi(self) -> float:
-        """The divisor of the next slot's evidence: Pearson's chi2 per past slot, at least 1."""
+    def phi(self) -> tuple[float, float]:
+        """The divisors of the next slot's evidence, for a Fail and for a Pass."""
         if self.dispersion != "auto":
-            return self.dispersion
-        prior = PRIOR_DISPERSION * PRIOR_SLOTS
-        return max(1.0, (prior + self._chi2) / (PRIOR_SLOTS + self.slots))
-
-    def _observe_spread(self, k1: int, n1: int, n0: int, m: int) -> None:
-        """Add the slot to the sum of `(k1 - mean)^2 / variance`, at the best ratio of the past."""
-        share = n1 / (n1 + n0)
-        ratio = float(self._ratios[np.argmax(self._plain)]) if self.slots else 1.0
-        q = share * ratio / (1 - share + share * ratio)
-        variance = m * q * (1 - q) * (1 - m / (n1 + n0))
-        if variance > 0:
-            self._chi2 += (k1 - m * q) ** 2 / variance
+            return self.dispersion, self.dispersion
+        return self._clusters.of_harm(), self._clusters.of_safety()
 
     def log_e_worse(self) -> float:
         """Evidence that the ratio exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
@@ -229,7 +219,7 @@ class RatioTest:
             "dispersion": self.dispersion,
             "exact": self.exact,
             "slots": self.slots,
-            "chi2": self._chi2,
+            "clusters": self._clusters.to_state(),
             "plain": pack(self._plain),
             "worse": pack(self._worse),
             "late": pack(self._late),
@@ -241,7 +231,8 @@ class RatioTest:
         """The test as it was when `to_state` was called, bit for bit."""
         names = ("tol", "margin", "restart", "horizon", "dispersion", "exact")
         test = cls(**{name: state[name] for name in names})
-        test.slots, test._chi2 = int(state["slots"]), float(state["chi2"])
+        test.slots = int(state["slots"])
+        test._clusters = Dispersion.from_state(state["clusters"])
         test._plain, test._worse = unpack(state["plain"]), unpack(state["worse"])
         test._late, test._good = unpack(state["late"]), unpack(state["good"])
         return test

@@ -5,13 +5,14 @@ arms are samples: neither side of the test takes stable's shares as known.
 """
 
 import math
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 
 from tidegate.statistics.difference import log_bet
+from tidegate.statistics.dispersion import Dispersion
 from tidegate.statistics.floats import Floats, pack, unpack
 
 MEMORY = 0.97  # about thirty slots of past shape the bets
@@ -96,17 +97,17 @@ class ShiftTest:
         tol: float = 0.1,
         restart: float = 0.3,
         horizon: int = 240,
-        dispersion: float = 1.0,
+        dispersion: float | Literal["auto"] = "auto",
     ) -> None:
         if bins < 2 or not 0 < tol < math.sqrt(math.log(2)):
             raise ValueError(f"want two bins and a distance in (0, 0.8326), got {bins}, {tol}")
         if not 0 <= restart < 1 or horizon < 1:
             raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
-        if dispersion < 1:
-            raise ValueError(f"dispersion must be at least 1, got {dispersion}")
+        if dispersion != "auto" and dispersion < 1:
+            raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
         self.bins, self.tol = bins, tol
         self.restart, self.horizon = restart, horizon
-        self.dispersion = dispersion
+        self.dispersion: float | Literal["auto"] = dispersion
         self.slots = 0
         """Slots with rows in both arms after the first; the others hold no evidence."""
         self._past = np.zeros((2, bins))  # decayed counts: candidate, stable
@@ -114,6 +115,7 @@ class ShiftTest:
         self._weight = 0.0
         self._early, self._late = 0.0, -math.inf
         self._good = np.zeros((2, bins))  # evidence against a rise, against a fall
+        self._clusters = Dispersion(bins)
 
     def update(self, k1: ArrayLike, k0: ArrayLike) -> None:
         """Take in the counts of one closed slot, one for each bin."""
@@ -121,22 +123,30 @@ class ShiftTest:
         if counts.shape != self._past.shape:
             raise ValueError(f"want {self.bins} bins in both arms, got {counts.shape}")
         n1, n0 = (float(n) for n in counts.sum(-1))
+        phi = self.phi()
+        self._clusters.observe(*counts)
         if n1 == 0 or n0 == 0:
             return
         if self._weight > 0:
-            self._bet(counts, n1, n0)
+            self._bet(counts, n1, n0, *phi)
         weight = n1 * n0 / (n1 + n0)
         self._weight += weight
         self._mean = self._mean + weight * counts / np.array([[n1], [n0]])
         self._past = MEMORY * self._past + counts
 
-    def _bet(self, counts: Floats, n1: float, n0: float) -> None:
+    def phi(self) -> tuple[float, float]:
+        """The divisors of the next slot's evidence, for a Fail and for a Pass."""
+        if self.dispersion != "auto":
+            return self.dispersion, self.dispersion
+        return self._clusters.of_harm(), self._clusters.of_safety()
+
+    def _bet(self, counts: Floats, n1: float, n0: float, harm: float, safety: float) -> None:
         """Multiply the slot's e-values in; all that is bet on comes from earlier slots."""
-        step = self._log_e_harm(counts, n1, n0) / self.dispersion
+        step = self._log_e_harm(counts, n1, n0) / harm
         if self.slots < self.horizon and self.restart > 0:
             self._late = float(np.logaddexp(self._late, math.log(self.restart / self.horizon)))
         self._early, self._late = self._early + step, self._late + step
-        self._good = self._good + self._log_e_safe(counts, n1, n0) / self.dispersion
+        self._good = self._good + self._log_e_safe(counts, n1, n0) / safety
         self.slots += 1
 
     def _log_e_harm(self, counts: Floats, n1: float, n0: float) -> float:
@@ -207,6 +217,7 @@ class ShiftTest:
             "past": pack(self._past),
             "mean": pack(self._mean),
             "good": pack(self._good),
+            "clusters": self._clusters.to_state(),
         }
 
     @classmethod
@@ -214,11 +225,12 @@ class ShiftTest:
         """The test as it was when `to_state` was called, bit for bit."""
         test = cls(
             **{name: state[name] for name in ("bins", "tol", "restart", "horizon")},
-            dispersion=state.get("dispersion", 1.0),
+            dispersion=state["dispersion"],
         )
         test.slots, test._weight = int(state["slots"]), float(state["weight"])
         test._early, test._late = float(state["early"]), float(unpack(state["late"])[0])
         shape = (2, test.bins)
         test._past, test._mean = (unpack(state[n]).reshape(shape) for n in ("past", "mean"))
         test._good = unpack(state["good"]).reshape(shape)
+        test._clusters = Dispersion.from_state(state["clusters"], test.bins)
         return test

@@ -155,10 +155,10 @@ def test_labels_that_only_the_candidate_gives_never_pass(new: int) -> None:
 def test_empty_arms_change_nothing() -> None:
     test = ShiftTest(2)
     test.update([3, 4], [50, 60])
-    before = test.to_state()
+    before = test.log_e_worse(), test.log_e_good(), test.estimate()
     test.update([0, 0], [50, 60])
     test.update([3, 4], [0, 0])
-    assert test.to_state() == before
+    assert (test.log_e_worse(), test.log_e_good(), test.estimate()) == before
 
 
 def test_silence_is_neither_harm_nor_health() -> None:
