@@ -241,6 +241,9 @@ class ModelDrift(ApiModel):
 
     name: str
     level: Literal["Ok", "Warn", "Breach", "Unknown"]
+    cause: str = ""
+    """What has happened to the world, read from all signals together: Healthy, SharedDrift, Decay,
+    ConceptDrift, BrokenData, Inconclusive."""
     signals: Annotated[tuple[SignalStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     recent: tuple[str, ...] = ()
     """The newest evaluations of the stable revision, newest last: the window's last slot, the

@@ -15,6 +15,7 @@ from tidegate.api.v1alpha1.drift_policy import (
 )
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.drift_policy.state import Observed, Watched
+from tidegate.rollout.attribution import Cause, Reading, Seen, attribute, of_world
 from tidegate.rollout.drift import SEVERITY, Assessment, Level, assess, broken, complete_through
 
 WEEK = timedelta(days=7)
@@ -60,7 +61,9 @@ def plan(seen: Observed, now: datetime) -> Plan:
     for watched in seen.watched:
         name = watched.model.metadata.name
         drift = _levels(spec, watched, before.get(name, ModelDrift(name=name, level="Unknown")))
-        drift, action, run = _act(seen, watched, drift, now)
+        world = _world(spec, watched, drift)
+        drift = drift.model_copy(update={"cause": world.cause})
+        drift, action, run = _act(seen, watched, drift, world, now)
         models.append(drift)
         if action is not None:
             told.append(Told(watched.model, action))
@@ -141,8 +144,15 @@ def _sustained(spec: DriftPolicySpec, signal: SignalStatus, recent: Sequence[str
     return signal.model_copy(update={"level": calm})
 
 
+def _world(spec: DriftPolicySpec, watched: Watched, drift: ModelDrift) -> Reading:
+    """What has happened to the world, by all signals together."""
+    inputs, quality = of_world(spec.signals, drift.signals)
+    lost = broken(spec, watched.current) if watched.current else ""
+    return attribute(Seen(inputs=inputs, quality=quality, broken=lost)).world
+
+
 def _act(
-    seen: Observed, watched: Watched, drift: ModelDrift, now: datetime
+    seen: Observed, watched: Watched, drift: ModelDrift, world: Reading, now: datetime
 ) -> tuple[ModelDrift, ActionStatus | None, NewRun | None]:
     """Take the first action that matches, once; retrain only within the policy's bounds."""
     spec = seen.policy.spec
@@ -154,7 +164,7 @@ def _act(
     wants_retrain = action.do == "Retrain" and spec.mode == "Enforce"
     held: tuple[Reason, str] | None = None
     if wants_retrain:
-        held = _held_back(seen, watched, drift, now)
+        held = _held_back(seen, watched, drift, world, now)
     if wants_retrain and held is None:
         run = NewRun(_run_name(seen, watched, drift), watched.model, signal.message)
         done = ActionStatus(
@@ -179,7 +189,7 @@ def _act(
         do=action.do,
         at=timestamp(now),
         reason=reason,
-        message=" ".join(filter(None, [f"{signal.name}: {signal.message}", why])),
+        message=" ".join(filter(None, [f"{signal.name}: {signal.message}", why or world.message])),
     )
     return drift.model_copy(update={"last_action": done, "active": active}), done, None
 
@@ -202,16 +212,15 @@ def _notified(action: Action, spec: DriftPolicySpec) -> tuple[Reason, str]:
 
 
 def _held_back(
-    seen: Observed, watched: Watched, drift: ModelDrift, now: datetime
+    seen: Observed, watched: Watched, drift: ModelDrift, world: Reading, now: datetime
 ) -> tuple[Reason, str] | None:
     """Why no retraining may start now; None if one may."""
     retrain = seen.policy.spec.retrain
     if watched.model.spec.training is None or retrain is None:
         message = "The Model has no spec.training.template to retrain from."
         return Reason.NO_TRAINING_TEMPLATE, message
-    lost = broken(seen.policy.spec, watched.current) if watched.current else ""
-    if lost:
-        return Reason.BROKEN_DATA, f"Not retraining on broken data: {lost}."
+    if world.cause is Cause.BROKEN_DATA:
+        return Reason.BROKEN_DATA, f"Not retraining. {world.message}"
     running = next((r for r in watched.runs if not r.finished), None)
     if running is not None:
         return Reason.RETRAIN_RUNNING, f"TrainingJob {running.name} is still running."

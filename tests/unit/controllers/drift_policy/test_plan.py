@@ -196,6 +196,25 @@ def test_never_on_broken_data_however_often_it_looks() -> None:
     assert "BrokenData" in {t.action.reason for p in plans for t in p.told}
 
 
+@pytest.mark.parametrize(
+    ("windows", "cause", "told"),
+    [
+        ({}, "Healthy", None),
+        ({"shift": 1.5}, "SharedDrift", "labels say that answers are as right as before"),
+        ({"wrong": 0.4}, "ConceptDrift", None),
+        ({"wrong": 0.4, "shift": 1.5}, "Decay", None),
+        ({"lost": True}, "BrokenData", "incoming data is broken: age"),
+    ],
+)
+def test_reads_all_signals_together(windows: dict[str, Any], cause: str, told: str | None) -> None:
+    story = Story()
+    story.window()
+    plans = [story.window(**windows) for _ in range(4)]
+    assert plans[-1].models[0].cause == cause
+    if told is not None:
+        assert any(told in t.action.message for p in plans for t in p.told)
+
+
 def test_without_a_template_it_says_so() -> None:
     story = Story(training=False)
     for _ in range(4):
