@@ -27,9 +27,15 @@ from typing import Literal, assert_never
 
 from tidegate.api.meta import duration
 from tidegate.api.names import Reason
-from tidegate.api.v1alpha1.model import MetricStatus, Step
+from tidegate.api.v1alpha1.model import AnalysisStep, Delivery, MetricStatus, Step
 from tidegate.rollout.verdict import Summary, Verdict
 
+DEFAULT_STEPS = (
+    Step(set_weight=10),
+    Step(analysis=AnalysisStep()),
+    Step(set_weight=50),
+    Step(analysis=AnalysisStep()),
+)
 MOST_LOSSES = 3  # a restart or two may be a node's fault
 
 Action = Literal["Start", "SetWeight", "Advance", "Hold", "Promote", "RollBack", "Supersede"]
@@ -97,6 +103,14 @@ class Transition:
     decision: Decision | None
     reason: Reason
     message: str
+
+
+def steps_of(delivery: Delivery) -> tuple[Step, ...]:
+    """The rollout's steps; none means that a ready candidate is promoted at once."""
+    strategy = delivery.strategy
+    if strategy is None:
+        return DEFAULT_STEPS
+    return strategy.canary.steps if strategy.canary is not None else ()
 
 
 def begin(now: datetime) -> Progress:

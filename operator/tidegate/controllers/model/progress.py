@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from tidegate.api.meta import duration, parse_timestamp, timestamp
 from tidegate.api.names import ConditionType, Reason
-from tidegate.api.v1alpha1.model import AnalysisStep as Analyse
 from tidegate.api.v1alpha1.model import MetricStatus, RolloutStatus, Step, StepStatus
 from tidegate.controllers.model.routing import confirmed
 from tidegate.controllers.model.state import Observed, Revision
@@ -18,25 +17,12 @@ from tidegate.rollout.machine import (
     Transition,
     advance,
     step_in_words,
+    steps_of,
 )
 from tidegate.rollout.verdict import Summary, Verdict, summarize
 
-DEFAULT_STEPS = (
-    Step(set_weight=10),
-    Step(analysis=Analyse()),
-    Step(set_weight=50),
-    Step(analysis=Analyse()),
-)
 RUNNING = (State.STARTING.value, State.STEPPING.value)
 SUSPENDED = "Suspended"
-
-
-def steps_of(seen: Observed) -> tuple[Step, ...]:
-    """The rollout's steps; none means that a ready candidate is promoted at once."""
-    strategy = seen.model.spec.delivery.strategy
-    if strategy is None:
-        return DEFAULT_STEPS
-    return strategy.canary.steps if strategy.canary is not None else ()
 
 
 def look(
@@ -53,14 +39,14 @@ def look(
             started_at=timestamp(now),
             step=StepStatus(started_at=timestamp(now)),
         )
-    progress = _progress(old, steps_of(seen), now)
+    progress = _progress(old, steps_of(seen.model.spec.delivery), now)
     weight = _confirmed_weight(seen, stable, candidate)
     cursor, weighed = _weigh(seen, old, stable, candidate, weight, now)
     summary = _summary(seen, weighed.results if weighed else (), progress, old.step.samples)
     spec = seen.model.spec.delivery
     situation = Situation(
         now=now,
-        steps=steps_of(seen),
+        steps=steps_of(seen.model.spec.delivery),
         ready=seen.ready(candidate.name) >= seen.model.spec.serving.scaling.min_replicas,
         alive=seen.ready(candidate.name) > 0,
         stable_gone=_stable_gone(seen, stable, now),
@@ -146,7 +132,7 @@ def _summary(
     if not results:
         return Summary(waiting_for=tuple(m.name for m in metrics))
     summary = summarize(metrics, results)
-    steps = steps_of(seen)
+    steps = steps_of(seen.model.spec.delivery)
     if progress.index >= len(steps) or steps[progress.index].analysis is None:
         return summary
     fresh = _samples(results) - min(samples_before, _samples(results))

@@ -8,12 +8,12 @@ from tidegate.api.meta import Condition, merge_conditions, parse_timestamp, time
 from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model import ModelStatus, RevisionStatus, RolloutStatus
 from tidegate.controllers.model.plan import Plan
-from tidegate.controllers.model.progress import steps_of
 from tidegate.controllers.model.routing import confirmed
 from tidegate.controllers.model.state import Observed, Revision
 from tidegate.errors import TerminalError
 from tidegate.evidence.windows import SLOT_SECONDS
 from tidegate.rollout.analysis import metrics_of
+from tidegate.rollout.machine import steps_of
 
 State = Literal["True", "False", "Unknown"]
 
@@ -203,8 +203,8 @@ def _in_words(wanted: Revision, rollout: RolloutStatus | None) -> str:
 
 def _guarded(seen: Observed) -> Condition:
     spec = seen.model.spec.delivery.analysis
-    analysed = any(step.analysis is not None for step in steps_of(seen))
-    if not metrics_of(spec) or not steps_of(seen):
+    analysed = any(step.analysis is not None for step in steps_of(seen.model.spec.delivery))
+    if not metrics_of(spec) or not steps_of(seen.model.spec.delivery):
         message = "No evidence is asked for: set delivery.analysis.metrics and a canary strategy."
         return _condition(seen, ConditionType.GUARDED, "False", Reason.NO_ANALYSIS, message)
     listed = ", ".join(m.name for m in metrics_of(spec))
