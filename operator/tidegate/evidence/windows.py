@@ -68,6 +68,9 @@ class Counts:
     """Requests whose payload could not be decoded, by reason."""
     dropped: int = 0
     """Copies of requests that the monitor was too slow to take: counted, never decoded."""
+    pairs: Mapping[str, int] = field(default_factory=dict)
+    """Shadow copies to this revision by what came of them (`evidence.paired`), counted by the pods
+    that answered the originals. They are none of `requests`."""
 
     @property
     def failed(self) -> int:
@@ -87,6 +90,7 @@ class Counts:
             predictions=_added(self.predictions, other.predictions),
             unparsed=_added(self.unparsed, other.unparsed),
             dropped=self.dropped + other.dropped,
+            pairs=_added(self.pairs, other.pairs),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +103,7 @@ class Counts:
             "predictions": dict(self.predictions),
             "unparsed": dict(self.unparsed),
             "dropped": self.dropped,
+            "pairs": dict(self.pairs),
         }
 
     @classmethod
@@ -112,6 +117,8 @@ class Counts:
             predictions={str(k): int(v) for k, v in data["predictions"].items()},
             unparsed={str(k): int(v) for k, v in data["unparsed"].items()},
             dropped=int(data["dropped"]),
+            # Absent from a sidecar that is as old as the revision it stands before.
+            pairs={str(k): int(v) for k, v in data.get("pairs", {}).items()},
         )
 
 

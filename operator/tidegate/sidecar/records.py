@@ -27,6 +27,9 @@ class Kind(IntEnum):
     ANSWERED = 3
     UNREACHABLE = 4
     TIMEOUT = 5
+    PAIRED = 6
+    """A shadow copy: stable's answer in the place of the request, the candidate's behind it, and
+    the candidate's status, 0 if there was none. NO_ROOM: the copy was not made."""
 
 
 class Flag(IntFlag):

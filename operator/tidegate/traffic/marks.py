@@ -12,7 +12,10 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
+from tidegate.api.names import HEADER_ROUTED
+
 KEY_BYTES = 16
+_LINES = re.compile(rb"\r\n%b:[^\r]*" % HEADER_ROUTED.encode(), re.IGNORECASE)
 _FORM = re.compile(rb"([0-9]{1,15})\.([a-z]+)\.([0-9a-f]{16})")
 
 
@@ -52,6 +55,11 @@ def read(key: bytes, text: bytes) -> Mark | None:
     if not hmac.compare_digest(_tag(key, said), found[3]):
         return None
     return Mark(Kind(found[2].decode()), int(found[1]))
+
+
+def without(head: bytes) -> bytes:
+    """A raw head without any mark, genuine or not."""
+    return _LINES.sub(b"", head)
 
 
 def _tag(key: bytes, said: bytes) -> bytes:

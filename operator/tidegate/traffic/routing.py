@@ -42,6 +42,8 @@ class Candidate:
     sticky: str = ""
     """The header whose value decides for all requests that have it; empty: each one is drawn."""
     match: tuple[Match, ...] = ()
+    shadow: int = 0
+    """Percent of the requests that stable answers of which the candidate gets a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Routing:
             "weight": self.candidate.weight,
             "sticky": self.candidate.sticky,
             "match": [[m.header, m.value] for m in self.candidate.match],
+            "shadow": self.candidate.shadow,
         }
         document = {
             "model": self.model,
@@ -117,4 +120,5 @@ def _candidate(data: dict[str, Any]) -> Candidate:
         weight=int(data["weight"]),
         sticky=str(data["sticky"]),
         match=tuple(Match(str(header), str(value)) for header, value in data["match"]),
+        shadow=int(data["shadow"]),
     )

@@ -15,6 +15,7 @@ COUNTS = st.builds(
     predictions=NAMED,
     unparsed=NAMED,
     dropped=NUMBERS,
+    pairs=NAMED,
 )
 LABELS = st.builds(Labels, labelled=NUMBERS, wrong=NUMBERS)
 KEYS = st.builds(BlockKey, st.integers(0, 3), st.integers(0, 1), st.sampled_from(["r1", "r2"]))

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +174,7 @@ async def sidecar(
     uid: str = "pod-1",
     profile: dict[str, Any] | None = None,
     drain_seconds: float = 0.0,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Sidecar]:
     """Run one until the block is left; it serves when the block is entered."""
     folder = folder / uid
@@ -199,7 +200,8 @@ async def sidecar(
             "TIDEGATE_TRAFFIC_PORT": str(ports[0]),
             "TIDEGATE_CONTROL_PORT": str(ports[1]),
             "TIDEGATE_METRICS_PORT": str(ports[2]),
-        },
+        }
+        | dict(environment or {}),
     )
     running = Sidecar(uid, *ports, process, folder)
     try:
@@ -239,9 +241,10 @@ def routing(
     model: str = "churn",
     sticky: str = "",
     match: tuple[Match, ...] = (),
+    shadow: int = 0,
 ) -> Routing:
     address = f"127.0.0.1:{candidate_port}"
-    candidate = candidate_port and Candidate(CANDIDATE, address, weight, sticky, match)
+    candidate = candidate_port and Candidate(CANDIDATE, address, weight, sticky, match, shadow)
     return Routing(
         model=model,
         generation=generation,

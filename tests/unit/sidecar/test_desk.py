@@ -10,6 +10,7 @@ from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.desk import ANSWER_SECONDS, FORWARD_GRACE_SECONDS, Desk
 from tidegate.sidecar.proxy.exchange import Exchange
 from tidegate.sidecar.proxy.heads import parse_request, parse_response
+from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
 from tidegate.sidecar.records import Flag, Record
 from tidegate.sidecar.records import Kind as Outcome
@@ -45,7 +46,7 @@ def desk(
 ) -> Desk:
     split = Split(STABLE, Tcp("127.0.0.1", 8000), Random(1).random)
     split.apply(routing(4, 99, weight, match=match))
-    return Desk("pod", b"s" * 32, split, MONITOR, kept, capture)
+    return Desk("pod", b"s" * 32, split, MONITOR, kept, capture, Shadow(kept))
 
 
 def begin(at: Desk, raw: bytes) -> Exchange:

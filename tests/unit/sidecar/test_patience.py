@@ -13,6 +13,7 @@ from tidegate.sidecar.proxy import desk as desk_module
 from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.client import Client
 from tidegate.sidecar.proxy.desk import Desk
+from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
 from tidegate.sidecar.records import Record
 
@@ -61,7 +62,8 @@ async def front() -> AsyncIterator[Front]:
     loop = asyncio.get_running_loop()
     async with upstream(answer) as model:
         split = Split(STABLE, Tcp("127.0.0.1", model.port), lambda: 0.5)
-        desk = Desk("pod", b"s" * 32, split, Unix("/nowhere"), Nowhere(), Capture(lambda: 0.5))
+        sink, capture = Nowhere(), Capture(lambda: 0.5)
+        desk = Desk("pod", b"s" * 32, split, Unix("/nowhere"), sink, capture, Shadow(sink))
         server = await loop.create_server(lambda: Client(desk, loop), "127.0.0.1", 0)
         async with server:
             yield Front(desk, server.sockets[0].getsockname()[1])

@@ -22,6 +22,7 @@ ROUTINGS = st.builds(
         st.integers(0, 100),
         NAMES,
         st.lists(st.builds(Match, NAMES, NAMES), max_size=2).map(tuple),
+        st.integers(0, 100),
     ),
     members=st.lists(st.builds(Member, NAMES, NAMES, NAMES), max_size=3).map(tuple),
     prediction_edges=st.lists(st.floats(-1e9, 1e9), max_size=4).map(tuple),

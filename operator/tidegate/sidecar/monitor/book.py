@@ -26,6 +26,7 @@ class Block:
         "errors",
         "features",
         "latency",
+        "pairs",
         "pending",
         "pending_bytes",
         "predictions",
@@ -40,6 +41,7 @@ class Block:
         self.latency: Counter[int] = Counter()
         self.predictions: Counter[str] = Counter()
         self.unparsed: Counter[str] = Counter()
+        self.pairs: Counter[str] = Counter()
         self.features: NDArray[np.int64] = np.zeros(bins, dtype=np.int64)
         self.pending: Columns = []
         self.pending_bytes = 0
@@ -145,6 +147,7 @@ class Book:
             predictions=dict(block.predictions),
             unparsed=dict(block.unparsed),
             dropped=block.dropped,
+            pairs=dict(block.pairs),
         )
 
     def feature_totals(self, revision: str) -> list[NDArray[np.int64]]:

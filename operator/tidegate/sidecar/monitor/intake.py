@@ -8,10 +8,12 @@ from collections.abc import Callable
 from tidegate.evidence.encode import prediction_keys
 from tidegate.evidence.ids import InferenceId, genuine, issue
 from tidegate.evidence.latency import latency_bin
+from tidegate.evidence.paired import Pair
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import BlockKey, Report, slot_of
 from tidegate.sidecar.monitor.answers import OTHER, Answers, Edges, Outcome, closed_through
 from tidegate.sidecar.monitor.book import Book
+from tidegate.sidecar.monitor.pairing import judged, unseen
 from tidegate.sidecar.monitor.payloads import UnparsedError, decode
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.totals import Totals
@@ -62,6 +64,9 @@ class Intake:
                 self._take_tally(record)
             case Kind.ANSWERED | Kind.UNREACHABLE | Kind.TIMEOUT:
                 self._take_request(record)
+            case Kind.PAIRED:
+                key = self._key(slot_of(record.arrival), record.generation, record.revision)
+                self._take_pairs(key, judged(record, self._edges()), 1)
 
     @property
     def generation(self) -> int:
@@ -72,8 +77,7 @@ class Intake:
         return self.routing.feedback_horizon_seconds if self.routing else DEFAULT_HORIZON_SECONDS
 
     def _take_request(self, record: Record) -> None:
-        slot = slot_of(record.arrival)
-        key = self.book.key(slot, record.generation, record.revision, self.generation)
+        key = self._key(slot_of(record.arrival), record.generation, record.revision)
         block = self.book.block(key)
         block.requests += 1
         error = error_class(record.kind, record.status)
@@ -113,6 +117,13 @@ class Intake:
             return "candidate"
         return "stable" if routing is None or revision == routing.stable else "previous"
 
+    def _key(self, slot: int, generation: int, revision: str) -> BlockKey:
+        return self.book.key(slot, generation, revision, self.generation)
+
+    def _take_pairs(self, key: BlockKey, outcome: Pair, count: int) -> None:
+        self.book.block(key).pairs[outcome.value] += count
+        self.totals.pairs[outcome.value] += count
+
     def _edges(self) -> Edges:
         """Of numeric predictions: those that both arms are told to use, else the profile's."""
         if self.profile is not None and self.profile.predictions.kind == "category":
@@ -124,7 +135,10 @@ class Intake:
     def _take_tally(self, record: Record) -> None:
         tally = json.loads(record.request)
         slot, generation, revision, kind, status = tally["key"]
-        key = self.book.key(slot, generation, revision, self.generation)
+        key = self._key(slot, generation, revision)
+        if kind == Kind.PAIRED:
+            self._take_pairs(key, unseen(status), tally["requests"])
+            return
         block = self.book.block(key)
         block.requests += tally["requests"]
         block.dropped += tally["dropped"]

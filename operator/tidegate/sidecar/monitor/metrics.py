@@ -76,6 +76,12 @@ class SidecarMetrics(Collector):
         yield _labelled(
             "tidegate_feedback", "Labels by what became of them.", "result", totals.feedback
         )
+        yield _labelled(
+            "tidegate_pairs",
+            "Shadow copies by what came of them.",
+            "result",
+            totals.pairs,
+        )
         yield CounterMetricFamily("tidegate_rows", "Rows decoded.", value=totals.rows)
         yield CounterMetricFamily(
             "tidegate_windows_closed",

@@ -13,5 +13,6 @@ class Totals:
         """By revision and latency bin."""
         self.unparsed: Counter[str] = Counter()
         self.feedback: Counter[str] = Counter()
+        self.pairs: Counter[str] = Counter()
         self.rows = 0
         self.dropped = 0

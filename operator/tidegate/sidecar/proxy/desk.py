@@ -4,13 +4,15 @@ import re
 import time
 from typing import Protocol
 
-from tidegate.api.names import HEADER_ID, HEADER_ROUTED
+from tidegate.api.names import HEADER_ID
 from tidegate.evidence.ids import issue
 from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.exchange import Budget, Exchange
 from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead, with_header
+from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Route, Split, Target
 from tidegate.sidecar.records import Kind, Record
+from tidegate.traffic import marks
 
 ANSWER_SECONDS = 60.0
 # A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
@@ -18,7 +20,6 @@ FORWARD_GRACE_SECONDS = 5.0
 FEEDBACK_PATH = b"/feedback"
 CALLER_ID_LIMIT = 512  # bytes
 _CALLER_ID = re.compile(rb"\r\n(ce-id|x-request-id):[\t ]*+([^\r]*+)", re.IGNORECASE)
-_MARKS = re.compile(rb"\r\n%b:[^\r]*" % HEADER_ROUTED.encode(), re.IGNORECASE)
 CLIENT_LIMIT = 8192  # connections; each may hold half a megabyte when everybody is slow
 
 
@@ -45,6 +46,7 @@ class Desk:
         monitor: Target,
         sink: Sink,
         capture: Capture,
+        shadow: Shadow,
     ) -> None:
         self._member = member
         self._secret = secret
@@ -52,6 +54,7 @@ class Desk:
         self._sink = sink
         self._sequence = 0
         self._capture = capture
+        self._shadow = shadow
         self._budget = Budget(capture.body_limit)
         self.monitor = monitor
         self.clients: set[Sweepable] = set()
@@ -73,6 +76,8 @@ class Desk:
             return Exchange(head, route, time.time(), self._budget, counted=False)
         route = self._split.choose(head)
         exchange = Exchange(head, route, time.time(), self._budget, counted=post and route.counted)
+        if exchange.counted:
+            exchange.shadow = self._split.shadow(route)
         if not self._capture.wants():
             exchange.leave_out()
         if not route.mark:
@@ -83,6 +88,7 @@ class Desk:
         """Look after connections that hang or, when hanging up, are idle."""
         for client in tuple(self.clients):
             client.sweep(now)
+        self._shadow.sweep(now)
 
     def _number(self, exchange: Exchange) -> None:
         self._sequence += 1
@@ -91,7 +97,7 @@ class Desk:
     def head_for_upstream(self, exchange: Exchange) -> bytes:
         """The head as it came, so that no model can tell its arm; marks are for pods only."""
         head, mark = exchange.head, exchange.route.mark
-        raw = head.raw if head.routed is None else _MARKS.sub(b"", head.raw)
+        raw = head.raw if head.routed is None else marks.without(head.raw)
         return with_header(raw, mark) if mark else raw
 
     def head_for_client(self, exchange: Exchange, answer: ResponseHead) -> bytes:
@@ -128,6 +134,8 @@ class Desk:
             return
         if not exchange.route.mark:
             self._count(exchange, Kind.ANSWERED, answer.status, complete=True)
+            if exchange.shadow is not None and 200 <= answer.status < 300:
+                self._shadow.copy(exchange, answer, exchange.shadow)
         elif not answer.has_id:
             self._count(exchange, Kind.UNREACHABLE)
 
@@ -163,7 +171,7 @@ class Desk:
     ) -> None:
         if not exchange.counted:
             return
-        decodable = complete and 200 <= status < 300
+        decodable = complete and 200 <= status < 300 and not exchange.left_out
         latency = exchange.answered_at - exchange.started
         route = exchange.route
         self._sink.send(

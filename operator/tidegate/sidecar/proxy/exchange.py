@@ -71,8 +71,10 @@ class Exchange:
         "framing",
         "given",
         "head",
+        "left_out",
         "route",
         "sequence",
+        "shadow",
         "started",
         "waiting",
     )
@@ -97,23 +99,31 @@ class Exchange:
         self.answer: ResponseHead | None = None
         self.asked = Copy(budget)
         self.given = Copy(budget)
+        self.shadow: Route | None = None
+        """Where a copy goes once it is answered."""
+        self.left_out = False
 
     def leave_out(self) -> None:
         """Count the request without copies of its bodies."""
-        self.asked.lost = self.given.lost = Flag.NOT_WANTED
+        self.left_out = True
+        if self.shadow is None:
+            self.asked.lost = self.given.lost = Flag.NOT_WANTED
 
     def flags(self, *, complete: bool) -> int:
         """How the copies must be read."""
         head, answer = self.head, self.answer
         flags = self.asked.lost | self.given.lost
+        if self.left_out:
+            flags |= Flag.NOT_WANTED
         if head.wrapped:
-            flags |= _wrapping(head, Flag.REQUEST_CHUNKED, Flag.REQUEST_GZIP)
+            flags |= wrapping(head, Flag.REQUEST_CHUNKED, Flag.REQUEST_GZIP)
         if answer is not None and answer.wrapped:
-            flags |= _wrapping(answer, Flag.RESPONSE_CHUNKED, Flag.RESPONSE_GZIP)
+            flags |= wrapping(answer, Flag.RESPONSE_CHUNKED, Flag.RESPONSE_GZIP)
         return flags if complete else flags | Flag.INCOMPLETE
 
 
-def _wrapping(head: RequestHead | ResponseHead, chunked: int, gzip: int) -> int:
+def wrapping(head: RequestHead | ResponseHead, chunked: int, gzip: int) -> int:
+    """How a body must be unwrapped, as flags: `chunked`, `gzip`, or not at all."""
     flags = chunked if head.chunked else 0
     if head.encoding == b"gzip":
         flags |= gzip

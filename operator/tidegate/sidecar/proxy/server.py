@@ -21,6 +21,7 @@ from tidegate.sidecar.proxy.channel import Channel
 from tidegate.sidecar.proxy.client import Client
 from tidegate.sidecar.proxy.control import Control
 from tidegate.sidecar.proxy.desk import CLIENT_LIMIT, Desk
+from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
 from tidegate.sidecar.proxy.supervisor import Supervisor
 from tidegate.sidecar.records import Kind, Record
@@ -63,7 +64,8 @@ async def _serve(
         settings.body_limit,
         caller_ids=settings.log is not None,
     )
-    desk = Desk(settings.pod_uid, secret, split, Unix(monitor_path), channel, capture)
+    shadow = Shadow(channel)
+    desk = Desk(settings.pod_uid, secret, split, Unix(monitor_path), channel, capture, shadow)
 
     def announce(routing: Routing) -> None:
         split.apply(routing)

@@ -61,7 +61,8 @@ class Split:
         self._undrawn = Route(local, UNDRAWN, revision)
         self._remote: Route | None = None
         self._matched: Route | None = None
-        self._share = 0.0
+        self._shadow: Route | None = None
+        self._share = self._shadow_share = 0.0
         self._assignment: Assignment | None = None
         self._key = b""
         self._known: dict[bytes, Route | None] = {}  # by genuine mark; None: to be drawn here
@@ -72,7 +73,7 @@ class Split:
         self._key = bytes.fromhex(routing.mark_key)
         self._known = {}
         self._here = self._undrawn
-        self._remote = self._matched = self._assignment = None
+        self._remote = self._matched = self._shadow = self._assignment = None
         self._share = 0.0
         if own == routing.stable:
             self._here = self._undrawn._replace(generation=routing.generation)
@@ -88,12 +89,15 @@ class Split:
         self._remote = self._to(address, routing, revision, Kind.LOT)
         self._matched = self._to(address, routing, revision, Kind.MATCH)
         self._share = candidate.weight / 100
+        if candidate.shadow:
+            self._shadow = self._to(address, routing, revision, Kind.SHADOW)
+            self._shadow_share = candidate.shadow / 100
         if has_rules(candidate):
             self._assignment = Assignment(routing.model, candidate, self._key)
 
     def _to(self, address: str, routing: Routing, revision: str, kind: Kind) -> Route:
         mark = signed(self._key, kind, routing.generation).decode()
-        generation = routing.generation if kind is Kind.LOT else UNDRAWN
+        generation = UNDRAWN if kind in (Kind.MATCH, Kind.HANDED) else routing.generation
         line = f"{HEADER_ROUTED}: {mark}".encode()
         return Route(Tcp(*host_and_port(address)), generation, revision, line)
 
@@ -120,6 +124,12 @@ class Split:
         elif point < 0 and self._matched is not None:
             return self._matched
         return remote if point < self._share else self._here
+
+    def shadow(self, route: Route) -> Route | None:
+        """Where a copy of a request goes that this pod answers; None for most requests."""
+        if self._shadow is None or route is not self._here:
+            return None
+        return self._shadow if self._draw() < self._shadow_share else None
 
     def _read(self, text: bytes) -> Route | None:
         """What to do with a request that bears this mark; None if it is still to be drawn."""
