@@ -68,21 +68,24 @@ class Record(NamedTuple):
 
 def pack(record: Record) -> bytes:
     """The record as bytes."""
-    kind, flags, status, arrival, generation, sequence, latency, name, *copies = record
-    parts = name.encode(), *copies
-    sizes = tuple(map(len, parts))
+    request, response, caller_id = record.request, record.response, record.caller_id
+    revision = record.revision.encode()
+    asked, answered = len(request), len(response)
     header = _HEADER.pack(
-        _HEADER.size + sum(sizes),
-        kind,
-        flags,
-        status,
-        arrival,
-        generation,
-        sequence,
-        latency,
-        *sizes,
+        _HEADER.size + len(revision) + asked + answered + len(caller_id),
+        record.kind,
+        record.flags,
+        record.status,
+        record.arrival,
+        record.generation,
+        record.sequence,
+        record.latency,
+        len(revision),
+        asked,
+        answered,
+        len(caller_id),
     )
-    return b"".join((header, *parts))
+    return b"".join((header, revision, request, response, caller_id))
 
 
 class Reader:

@@ -1,6 +1,7 @@
 """A client's connection: requests in, answers out, in order, byte for byte."""
 
 import asyncio
+from time import monotonic
 from typing import cast
 
 from typing_extensions import override
@@ -168,9 +169,10 @@ class Client(asyncio.Protocol):
     # The upstream's side
 
     def _dispatch(self, exchange: Exchange) -> None:
-        target = exchange.route.target
-        upstream = self._upstreams.get(target)
-        if upstream is None or not upstream.reusable(self._loop.time()):
+        target, upstream = exchange.route.target, self._upstream
+        if upstream is None or upstream.target is not target:
+            upstream = self._upstreams.get(target)
+        if upstream is None or not upstream.reusable(monotonic()):
             if upstream is not None:
                 upstream.close()
             upstream = self._upstreams[target] = Upstream(self, target, self._loop)
@@ -184,7 +186,7 @@ class Client(asyncio.Protocol):
             return
         parts = exchange.waiting
         if not exchange.started:
-            exchange.started = self._loop.time()
+            exchange.started = monotonic()
             upstream.expect(exchange.head.method)
             if upstream.paused != self._slow:
                 upstream.pause(paused=self._slow)
@@ -241,7 +243,7 @@ class Client(asyncio.Protocol):
         if exchange is None:
             return
         exchange.answer = head
-        exchange.answered_at = self._loop.time()
+        exchange.answered_at = monotonic()
         raw = self._desk.head_for_client(exchange, head)
         if head.keep_alive and exchange.head.keep_alive and self._last(exchange):
             raw = with_header(raw, b"connection: close")  # neither side has said it itself
@@ -326,7 +328,7 @@ class Client(asyncio.Protocol):
         self._transport.abort()
 
     def _fail(self, exchange: Exchange, status: int) -> None:
-        self._desk.fail(exchange, status, self._loop.time())
+        self._desk.fail(exchange, status, monotonic())
         self._abandon(status, self._desk.id_header(exchange))
 
     def _give_up(self, exchange: Exchange, status: int) -> None:
@@ -339,7 +341,7 @@ class Client(asyncio.Protocol):
     def _leave(self) -> None:
         exchange = self._exchange
         if exchange is not None and exchange.framing.done:
-            self._desk.client_left(exchange, self._loop.time())
+            self._desk.client_left(exchange, monotonic())
         self._retire()
 
     def _retire(self) -> None:

@@ -93,7 +93,8 @@ class Exchange:
         self.waiting: list[bytes] = []
         """Parts of the body that came before there was a connection to pass them to."""
         self.started = 0.0
-        """Loop time of the first byte that went to the model; 0 while there was none."""
+        """When its first byte went to the model, by the monotonic clock: the loop's one counts whole
+        milliseconds. 0 while there was none."""
         self.answered_at = 0.0
         self.sequence = 0
         self.answer: ResponseHead | None = None

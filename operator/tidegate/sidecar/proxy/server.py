@@ -125,7 +125,7 @@ def _routing_record(routing: Routing) -> Record:
 async def _tick(board: Board, desk: Desk) -> None:
     while True:
         board.read_file()
-        desk.sweep(asyncio.get_running_loop().time())
+        desk.sweep(time.monotonic())
         await asyncio.sleep(SWEEP_SECONDS)
 
 
@@ -141,5 +141,5 @@ async def _drain(desk: Desk, end: float) -> None:
     loop = asyncio.get_running_loop()
     logger.info("draining %d connections", len(desk.clients))
     while desk.clients and loop.time() < end:
-        desk.sweep(loop.time())
+        desk.sweep(time.monotonic())
         await asyncio.sleep(0.02)

@@ -1,6 +1,7 @@
 """The connection to whoever answers: the own model, the candidate's pods, or the monitor."""
 
 import asyncio
+from time import monotonic
 from typing import Protocol, cast
 
 from typing_extensions import override
@@ -41,8 +42,8 @@ class Upstream(asyncio.Protocol):
     """Carries one exchange at a time; what happens to it is told to `owner`."""
 
     def __init__(self, owner: Owner, target: Target, loop: asyncio.AbstractEventLoop) -> None:
+        self.target = target
         self._owner = owner
-        self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._inbox = b""
         self._method: bytes | None = None
@@ -175,7 +176,7 @@ class Upstream(asyncio.Protocol):
         self._method = self._framing = None
         if self._inbox:
             self.close()  # bytes behind the answer must never pass for the next one
-        self._idle_since = self._loop.time()
+        self._idle_since = monotonic()
         self._owner.answer_ends()
 
     def _break_off(self) -> None:
