@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.integration.apiserver import ApiServer, Manifest, wait_until
+from tests.integration.runtime.programs import S3Server
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = str(ROOT / "hack/cluster/cluster")
 LOCAL = "test"
+BUCKETS = ("data", "logs", "models")
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +76,25 @@ def namespace(apiserver: ApiServer) -> Iterator[str]:
     assert made.accepted, made.refusals
     yield made.body["metadata"]["name"]
     apiserver.delete(made.body | {"apiVersion": "v1", "kind": "Namespace"})
+
+
+@pytest.fixture(scope="session")
+def versitygw() -> Path:
+    """The S3 server's program: in TIDEGATE_BIN, or where the local cluster builds it."""
+    folder = os.environ.get("TIDEGATE_BIN")
+    if folder is None:
+        command = [CLUSTER, "build", "versitygw"]
+        built = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        folder = built.stdout.strip()
+    return Path(folder) / "versitygw"
+
+
+@pytest.fixture
+def store(versitygw: Path, tmp_path: Path) -> Iterator[S3Server]:
+    root = tmp_path / "s3"
+    for bucket in BUCKETS:
+        (root / bucket).mkdir(parents=True)
+    server = S3Server(versitygw, root)
+    server.start()
+    yield server
+    server.stop()

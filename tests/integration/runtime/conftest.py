@@ -1,40 +1,13 @@
 """What the tests of the runtime share: an S3 server with buckets, and a TrainingJob's pod."""
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.runtime.programs import Ended, S3Server, run_runtime, start_runtime
-
-ROOT = Path(__file__).parents[3]
-BUCKETS = ("data", "models")
-
-
-@pytest.fixture(scope="session")
-def versitygw() -> Path:
-    """The S3 server's program: in TIDEGATE_BIN, or where the local cluster builds it."""
-    folder = os.environ.get("TIDEGATE_BIN")
-    if folder is None:
-        command = [str(ROOT / "hack/cluster/cluster"), "build", "versitygw"]
-        built = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        folder = built.stdout.strip()
-    return Path(folder) / "versitygw"
-
-
-@pytest.fixture
-def store(versitygw: Path, tmp_path: Path) -> Iterator[S3Server]:
-    root = tmp_path / "s3"
-    for bucket in BUCKETS:
-        (root / bucket).mkdir(parents=True)
-    server = S3Server(versitygw, root)
-    server.start()
-    yield server
-    server.stop()
 
 
 @dataclass

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +18,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
+from tidegate.clients.log_store import LogStore
 from tidegate.errors import TerminalError
 from tidegate.evidence.profile import Profile
 from tidegate.sidecar.monitor.feedback import Feedback
@@ -80,33 +82,34 @@ def open_log(settings: LogSettings, pod: Settings, profile: Profile | None) -> P
     folder = f"model={pod.model}/revision={pod.revision}/"
     parts = Parts(folder, f"{pod.pod_uid}-{started}")
     redaction = Redaction(profile, settings)
-    return PredictionLog(pod.model, settings.percent, redaction, parts, time.perf_counter)
+    return PredictionLog(
+        pod.model, settings.percent, redaction, parts, time.monotonic, time.thread_time
+    )
 
 
-def open_store(settings: LogSettings) -> Store:
+def open_store(settings: LogSettings, session: aiohttp.ClientSession) -> Store:
     """Where the log goes; a store that refuses everything if the settings can't be right."""
-    # Loaded here, since only those who log should pay for it: 11 MiB.
-    from tidegate.clients.log_store import LogStore
-
+    clock = partial(datetime.now, UTC)
     try:
-        return LogStore.from_environment(settings.uri, os.environ)
+        return LogStore.from_environment(settings.uri, os.environ, session, clock)
     except TerminalError as error:
         return Refusal(error)
 
 
 async def serve(settings: Settings, channel: socket.socket, socket_path: str) -> None:
     """Count until the channel closes."""
-    loop = asyncio.get_running_loop()
     profile, content = read_profile(settings.profile) or (None, None)
-    log = open_log(settings.log, settings, profile) if settings.log else None
-    uploader = Uploader(log.parts, open_store(settings.log)) if log and settings.log else None
-    intake = Intake(settings.pod_uid, settings.revision, profile, time.time, log)
-    registry = CollectorRegistry()
-    registry.register(SidecarMetrics(intake, uploader))
-    end = ChannelEnd(intake)
-    await loop.create_connection(lambda: end, sock=channel)
-    await end.greeted.wait()
     async with aiohttp.ClientSession() as session:
+        log, uploader = None, None
+        if settings.log is not None:
+            log = open_log(settings.log, settings, profile)
+            uploader = Uploader(log.parts, open_store(settings.log, session))
+        intake = Intake(settings.pod_uid, settings.revision, profile, time.time, log)
+        registry = CollectorRegistry()
+        registry.register(SidecarMetrics(intake, uploader))
+        end = ChannelEnd(intake)
+        await asyncio.get_running_loop().create_connection(lambda: end, sock=channel)
+        await end.greeted.wait()
         numbers = Numbers(intake, content, settings.routing_dir)
         private = web.AppRunner(private_app(numbers, Feedback(intake, session)), access_log=None)
         public = web.AppRunner(metrics_app(registry), access_log=None)
@@ -115,19 +118,23 @@ async def serve(settings: Settings, channel: socket.socket, socket_path: str) ->
             await public.setup()
             await web.TCPSite(public, None, settings.metrics_port).start()
             await web.UnixSite(private, socket_path).start()
-            while not end.closed.is_set():
-                intake.tick()
-                if uploader is not None:
-                    uploader.wake()
-                try:
-                    await asyncio.wait_for(end.closed.wait(), TICK_SECONDS)
-                except TimeoutError:
-                    continue
+            await _count(end, intake, uploader)
         finally:
             await private.cleanup()
             await public.cleanup()
             if uploader is not None:
                 await uploader.close(FLUSH_SECONDS)
+
+
+async def _count(end: ChannelEnd, intake: Intake, uploader: Uploader | None) -> None:
+    while not end.closed.is_set():
+        intake.tick()
+        if uploader is not None:
+            uploader.wake()
+        try:
+            await asyncio.wait_for(end.closed.wait(), TICK_SECONDS)
+        except TimeoutError:
+            continue
 
 
 def main() -> None:

@@ -41,7 +41,8 @@ class Answer:
 
 def lines(answer: Answer) -> Iterator[bytes]:
     """The lines of an answer, each with its end of line."""
-    when = datetime.fromtimestamp(answer.arrival, UTC).isoformat(timespec="milliseconds")
+    moment = datetime.fromtimestamp(answer.arrival, UTC).replace(tzinfo=None)
+    when = f"{moment.isoformat(timespec='milliseconds')}Z"
     for row, (features, predicted) in enumerate(
         zip(answer.features, answer.predicted, strict=True)
     ):

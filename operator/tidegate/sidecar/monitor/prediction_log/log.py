@@ -15,7 +15,10 @@ SAVED_SECONDS = 0.2
 
 
 class PredictionLog:
-    """Adds the lines of answers to the parts; never waits."""
+    """Adds the lines of answers to the parts; never waits.
+
+    `clock` gives seconds of any origin, `work` the seconds that this thread has been at work.
+    """
 
     def __init__(
         self,
@@ -23,16 +26,18 @@ class PredictionLog:
         percent: int,
         redaction: Redaction,
         parts: Parts,
-        timer: Callable[[], float],
+        clock: Callable[[], float],
+        work: Callable[[], float],
     ) -> None:
         self._model = model
         self._percent = percent
         self._redaction = redaction
-        self._timer = timer
-        self._seen = timer()
+        self._clock = clock
+        self._work = work
+        self._seen = clock()
         self._saved = SAVED_SECONDS
-        self.parts = parts
         self._skipped = 0
+        self.parts = parts
 
     def add(self, record: Record, id_: str, track: str, decoded: Decoded) -> None:
         """Write the rows of an answer, if it is sampled and there is time for it."""
@@ -40,13 +45,14 @@ class PredictionLog:
         caller_id = caller_id[:TEXT_LIMIT]
         if not is_sampled(caller_id or id_, self._percent):
             return
-        began = self._timer()
-        self._saved = min(SAVED_SECONDS, self._saved + SHARE * (began - self._seen))
-        self._seen = began
         rows = len(decoded.predicted)
+        now = self._clock()
+        self._saved = min(SAVED_SECONDS, self._saved + SHARE * (now - self._seen))
+        self._seen = now
         if self._saved <= 0.0:
             self._skipped += rows
             return
+        began = self._work()
         answer = Answer(
             record.arrival,
             id_,
@@ -57,9 +63,8 @@ class PredictionLog:
             self._redaction.rows(decoded.columns, rows),
             decoded.predicted,
         )
-        self.parts.add(lines(answer), record.arrival, began)
-        self._seen = self._timer()
-        self._saved -= self._seen - began
+        self.parts.add(lines(answer), record.arrival, now)
+        self._saved -= self._work() - began
 
     @property
     def lines_dropped(self) -> int:
@@ -68,4 +73,4 @@ class PredictionLog:
 
     def tick(self) -> None:
         """Cut the parts that are old enough."""
-        self.parts.close_older_than(self._timer() - PART_SECONDS)
+        self.parts.close_older_than(self._clock() - PART_SECONDS)

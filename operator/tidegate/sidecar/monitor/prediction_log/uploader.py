@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import Protocol
 
 from tidegate.errors import TerminalError, TransientError
@@ -86,14 +87,21 @@ class Uploader:
             self._trouble = reason
 
     async def close(self, seconds: float) -> None:
-        """Upload what is left; what the store does not take in time is lost, and said."""
+        """Upload what is left; what the store refuses, or takes too long for, is lost, and said."""
         self._task.cancel()
         await asyncio.wait([self._task])
         self._parts.close_older_than(float("inf"))
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while part := self._parts.take():
-                    if not await self._put(part):
-                        await asyncio.sleep(FIRST_PAUSE_SECONDS)
-        except TimeoutError:
-            logger.warning("%d lines of the prediction log are lost", self._parts.abandon())
+                await self._empty()
+        lost = self._parts.abandon()
+        if lost:
+            logger.warning("%d lines of the prediction log are lost", lost)
+
+    async def _empty(self) -> None:
+        while part := self._parts.take():
+            if await self._put(part):
+                continue
+            if self._trouble != UNREACHABLE:
+                return
+            await asyncio.sleep(FIRST_PAUSE_SECONDS)
