@@ -1,6 +1,6 @@
 """All rules on the same counts: for each rule by name, the slot of each run's rollback."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from benchmarks.decisions import ours, rivals
@@ -8,7 +8,6 @@ from benchmarks.decisions.worlds import SCORE_BINS, Errors, Floats, Histograms
 
 from tidegate.api.v1alpha1.model import Metric
 from tidegate.evidence.latency import BINS, bin_upper_seconds
-from tidegate.evidence.windows import Counts
 
 Verdicts = dict[str, Floats]
 SUCCESS_BAR = 0.99  # Flagger's documented request-success-rate
@@ -22,9 +21,8 @@ SHIFT_METRICS = {"0.1": ours.shift("0.1")}
 UPPER_SECONDS = np.array([bin_upper_seconds(i) for i in range(BINS)])
 
 
-def judge_errors_by_us(errors: Errors) -> Verdicts:
-    runs = range(errors.n1.shape[0])
-    return _ours(ERROR_METRICS, (ours.error_blocks(errors, run) for run in runs))
+def judge_errors_by_us(errors: Errors, session: int | None = None) -> Verdicts:
+    return _ours(ERROR_METRICS, errors, session)
 
 
 def judge_errors(errors: Errors) -> Verdicts:
@@ -47,12 +45,11 @@ def judge_errors(errors: Errors) -> Verdicts:
 
 
 def judge_latencies(histograms: Histograms) -> Verdicts:
-    runs = range(histograms.h1.shape[0])
     candidate, stable = (
         rivals.quantiles(h, 0.99, UPPER_SECONDS) for h in (histograms.h1, histograms.h0)
     )
     return {
-        **_ours(LATENCY_METRICS, (ours.latency_blocks(histograms, run) for run in runs)),
+        **_ours(LATENCY_METRICS, histograms),
         "Flagger p99 < 500 ms, threshold 5, ten steps": rivals.flagger(
             candidate <= SECONDS_BAR, steps=10
         ),
@@ -72,11 +69,10 @@ def judge_latencies(histograms: Histograms) -> Verdicts:
 
 
 def judge_predictions(histograms: Histograms) -> Verdicts:
-    runs = range(histograms.h1.shape[0])
     of_training = np.full(SCORE_BINS, 1 / SCORE_BINS)
     beside = rivals.by_minute(histograms.h0)
     return {
-        **_ours(SHIFT_METRICS, (ours.prediction_blocks(histograms, run) for run in runs)),
+        **_ours(SHIFT_METRICS, histograms),
         "PSI > 0.2 to training, a minute": rivals.psi_threshold(histograms.h1, of_training),
         "PSI > 0.2 to training, three minutes": rivals.psi_threshold(
             histograms.h1, of_training, in_a_row=3
@@ -99,12 +95,14 @@ def our_name(tolerance: str, alpha: str) -> str:
     return f"**Tidegate {tolerance}, {percent(alpha)}**"
 
 
-def _ours(metrics: dict[str, Metric], runs: Iterator[Iterator[tuple[Counts, Counts]]]) -> Verdicts:
+def _ours(
+    metrics: dict[str, Metric], data: Errors | Histograms, session: int | None = None
+) -> Verdicts:
     """Tidegate at both alphas, for each tolerance."""
     return {
         our_name(tolerance, alpha): slots
-        for tolerance, by_alpha in ours.rollbacks(metrics, runs).items()
-        for alpha, slots in by_alpha.items()
+        for tolerance, metric in metrics.items()
+        for alpha, slots in ours.rollbacks(metric, data, session).items()
     }
 
 

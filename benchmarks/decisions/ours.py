@@ -1,15 +1,15 @@
-"""Tidegate's own decision, by the trackers behind `weigh`, on simulated evidence."""
+"""Tidegate's own decision, on simulated evidence."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from benchmarks.decisions import batch, rivals
 from benchmarks.decisions.worlds import Counted, Errors, Floats, Histograms
 
 from tidegate.api.v1alpha1.model import Metric
 from tidegate.evidence.windows import BlockKey, Counts
 from tidegate.rollout.analysis import Arms, Evidence
-from tidegate.rollout.trackers import LabelTracker, tracker_of
 
 ALPHAS = ("0.01", "0.05")
 ARMS = Arms(stable="stable", candidate="candidate")
@@ -80,37 +80,22 @@ def evidence_of(blocks: Sequence[tuple[Counts, Counts]]) -> Evidence:
     return Evidence(windows, {}, closed_through=len(blocks), labels_closed_through=None)
 
 
-def rollback_slots(metric: Metric, blocks: Iterable[tuple[Counts, Counts]]) -> dict[str, float]:
-    """For each alpha, the slot after which the candidate is rolled back; infinity for never.
-
-    What `weigh` does with one metric, without packing the state after each look: fold a slot and
-    roll back at 1/alpha. One pass serves all alphas.
-    """
-    tracker = tracker_of(metric)
-    assert not isinstance(tracker, LabelTracker)
-    slots = dict.fromkeys(ALPHAS, np.inf)
-    waiting = sorted(ALPHAS, key=float, reverse=True)
-    for slot, (candidate, stable) in enumerate(blocks, start=1):
-        tracker.fold(candidate, stable)
-        evidence = tracker.test.log_e_worse()
-        while waiting and evidence >= -math.log(float(waiting[0])):
-            slots[waiting.pop(0)] = slot
-        if not waiting:
-            break
-    return slots
+def blocks(metric: Metric, data: Errors | Histograms, run: int) -> Iterator[tuple[Counts, Counts]]:
+    """What the metric is given of a run."""
+    match data:
+        case Errors():
+            return error_blocks(data, run)
+        case Histograms():
+            latencies = metric.source == "LatencyQuantile"
+            return (latency_blocks if latencies else prediction_blocks)(data, run)
 
 
 def rollbacks(
-    metrics: Mapping[str, Metric], runs: Iterable[Iterator[tuple[Counts, Counts]]]
-) -> dict[str, dict[str, Floats]]:
-    """`rollback_slots` of many runs, by the metric's name and alpha."""
-    found: dict[str, dict[str, list[float]]] = {m: {a: [] for a in ALPHAS} for m in metrics}
-    for run in runs:
-        blocks = list(run)
-        for name, metric in metrics.items():
-            for alpha, slot in rollback_slots(metric, blocks).items():
-                found[name][alpha].append(slot)
-    return {m: {a: np.array(slots) for a, slots in by.items()} for m, by in found.items()}
+    metric: Metric, data: Errors | Histograms, session: int | None = None
+) -> dict[str, Floats]:
+    """For each alpha and run, the slot after which the candidate is rolled back, or infinity."""
+    evidence = batch.evidence(metric, data, session)
+    return {alpha: rivals.first(evidence >= -math.log(float(alpha))) for alpha in ALPHAS}
 
 
 def _sparse(histogram: Counted) -> dict[str, int]:

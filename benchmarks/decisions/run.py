@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +37,6 @@ HERE = Path(__file__).parent
 SEED = 20261121
 PROCESSES = 2
 CHUNK = 100  # runs that are simulated at once
-FEW = 200  # runs for a median
 STILL = World("still, 5 %")
 MOVING = World("moving, 5 %", moving=True)
 RAMPED = World("moving, ramp", RAMP, moving=True)
@@ -65,50 +65,69 @@ def main(runs: int, *, write: bool) -> None:
 
 
 def blocks(runs: int, chart: Path | None) -> Iterator[tuple[str, str]]:
-    """The tables, by the name of their place in the README.
-
-    A small share needs many runs, a median few.
-    """
+    """The tables, by the name of their place in the README."""
     began = time.perf_counter()
-    few = max(runs // 10, min(runs, FEW))
-    yield from error_tables(runs, few, chart)
-    yield from latency_tables(runs, few)
-    yield from prediction_tables(few)
+    for name, block in tables(runs, chart):
+        yield name, f"R = {runs}.\n\n{block}"
     yield "cost", cost_table()
     print(f"\n{(time.perf_counter() - began) / 60:.1f} minutes with {runs} runs")
 
 
-def error_tables(runs: int, few: int, chart: Path | None) -> Iterator[tuple[str, str]]:
+def tables(runs: int, chart: Path | None) -> Iterator[tuple[str, str]]:
+    yield from error_tables(runs, chart)
+    yield "errors, sessions", session_table(runs)
+    yield from latency_tables(runs)
+    yield from prediction_tables(runs)
+
+
+def error_tables(runs: int, chart: Path | None) -> Iterator[tuple[str, str]]:
     worlds = (STILL, MOVING, RAMPED, SMALL, *SESSIONS)
     good = judged(errors, judge_errors, [Case(w.name, w, 1.0) for w in worlds], runs)
-    yield "errors, good", f"R = {runs}.\n\n{shares(good)}"
+    yield "errors, good", shares(good)
     edges = [Case(f"x{ratio:g}", STILL, ratio) for ratio in EDGES.values()]
-    half = runs // 2
-    at_the_edge = judged(errors, judge_errors_by_us, edges, half)
-    yield "errors, at the tolerance", f"R = {half}.\n\n{edge_table(at_the_edge)}"
+    yield "errors, at the tolerance", edge_table(judged(errors, judge_errors_by_us, edges, runs))
     worse = [Case(f"x{ratio:g}", STILL, ratio) for ratio in (1.5, 2.0, 3.0, 5.0)]
-    bad = judged(errors, judge_errors, worse, few)
-    yield "errors, bad", f"R = {few}.\n\n{delays(bad, good[STILL.name])}"
+    bad = judged(errors, judge_errors, worse, runs)
+    yield "errors, bad", delays(bad, good[STILL.name])
     if chart is not None:
         draw(chart, good[RAMPED.name], bad["x3"])
 
 
-def latency_tables(runs: int, few: int) -> Iterator[tuple[str, str]]:
+def session_table(runs: int) -> str:
+    """Ours where requests of a session share their fate: its length estimated, or given."""
+    rows: dict[str, list[str]] = {}
+    for world in (STILL, *SESSIONS):
+        cases = [Case(f"x{ratio:g}", world, ratio) for ratio in (1.0, 3.0, 5.0)]
+        for session, how in ((None, "estimated"), (world.session, "given")):
+            judge = partial(judge_errors_by_us, session=session)
+            good, *bad = judged(errors, judge, cases, runs).values()
+            for rule, slots in good.items():
+                row = rows.setdefault(f"{rule}, {how}", [])
+                row += [_percent(slots), *(_delay(b[rule]) for b in bad)]
+    heads = [
+        f"{what}, sessions of {world.session}"
+        for world in (STILL, *SESSIONS)
+        for what in ("good, %", "x3", "x5")
+    ]
+    return table(["slots", *heads], [[rule, *row] for rule, row in rows.items()])
+
+
+def latency_tables(runs: int) -> Iterator[tuple[str, str]]:
     worlds = (STILL, RAMPED, SMALL)
     good = judged(latencies, judge_latencies, [Case(w.name, w, 1.0) for w in worlds], runs)
-    yield "latency, good", f"R = {runs}.\n\n{shares(good)}"
+    yield "latency, good", shares(good)
     worse = [Case(f"+{100 * slower - 100:.0f} %", STILL, slower) for slower in (1.1, 1.2, 1.5)]
-    bad = judged(latencies, judge_latencies, worse, few)
-    yield "latency, bad", f"R = {few}.\n\n{delays(bad, good[STILL.name])}"
+    bad = judged(latencies, judge_latencies, worse, runs)
+    yield "latency, bad", delays(bad, good[STILL.name])
 
 
 def prediction_tables(runs: int) -> Iterator[tuple[str, str]]:
     worlds = (STILL, RAMPED, SMALL)
     good = judged(predictions, judge_predictions, [Case(w.name, w, 0.0) for w in worlds], runs)
-    yield "predictions, good", f"R = {runs}.\n\n{shares(good)}"
+    yield "predictions, good", shares(good)
     worse = [Case(f"{shift:g} sd", STILL, shift) for shift in (0.1, 0.2, 0.3, 0.5, 1.0)]
     bad = judged(predictions, judge_predictions, worse, runs)
-    yield "predictions, bad", f"R = {runs}.\n\n{delays(bad, good[STILL.name])}"
+    yield "predictions, bad", delays(bad, good[STILL.name])
 
 
 def judged(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from benchmarks.decisions import ours, worlds
-from benchmarks.decisions.worlds import World
+from benchmarks.decisions.worlds import Errors, Histograms, World
 
 from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.evidence.windows import Counts
@@ -12,19 +12,21 @@ WORLD = World("still", (0.1,))
 SOME = 60  # slots: enough for a rollback
 
 
-def of_errors(ratio: float) -> list[tuple[Counts, Counts]]:
-    counts = worlds.errors(WORLD, np.random.default_rng(2), 1, ratio)
-    return list(ours.error_blocks(counts, 0))[:SOME]
+def of_errors(ratio: float) -> Errors:
+    found = worlds.errors(WORLD, np.random.default_rng(2), 1, ratio)
+    return Errors(*(c[:, :SOME] for c in (found.k1, found.n1, found.k0, found.n0)))
 
 
-def of_latencies() -> list[tuple[Counts, Counts]]:
-    histograms = worlds.latencies(WORLD, np.random.default_rng(2), 1, 3.0)
-    return list(ours.latency_blocks(histograms, 0))[:SOME]
+def some(histograms: Histograms) -> Histograms:
+    return Histograms(histograms.h1[:, :SOME], histograms.h0[:, :SOME])
 
 
-def of_predictions() -> list[tuple[Counts, Counts]]:
-    histograms = worlds.predictions(WORLD, np.random.default_rng(2), 1, 0.6)
-    return list(ours.prediction_blocks(histograms, 0))[:SOME]
+def of_latencies() -> Histograms:
+    return some(worlds.latencies(WORLD, np.random.default_rng(2), 1, 3.0))
+
+
+def of_predictions() -> Histograms:
+    return some(worlds.predictions(WORLD, np.random.default_rng(2), 1, 0.6))
 
 
 def looked_at_after_each_slot(
@@ -43,7 +45,7 @@ def looked_at_after_each_slot(
 
 @pytest.mark.parametrize("alpha", ours.ALPHAS)
 @pytest.mark.parametrize(
-    ("metric", "blocks"),
+    ("metric", "data"),
     [
         pytest.param(ours.errors("0.005", relative=False), of_errors(8.0), id="errors, points"),
         pytest.param(ours.errors("0.1", relative=True), of_errors(8.0), id="errors, ratio"),
@@ -52,15 +54,16 @@ def looked_at_after_each_slot(
         pytest.param(ours.shift("0.1"), of_predictions(), id="predictions"),
     ],
 )
-def test_one_call_finds_the_slot_that_a_look_after_each_finds(
-    metric: Metric, blocks: list[tuple[Counts, Counts]], alpha: str
+def test_all_runs_at_once_find_the_slot_that_a_look_after_each_finds(
+    metric: Metric, data: Errors | Histograms, alpha: str
 ) -> None:
-    slots = ours.rollback_slots(metric, blocks)
-    assert slots[alpha] == looked_at_after_each_slot(metric, blocks, alpha)
+    blocks = list(ours.blocks(metric, data, 0))
+    (slot,) = ours.rollbacks(metric, data)[alpha]
+    assert slot == looked_at_after_each_slot(metric, blocks, alpha)
 
 
 def test_bad_candidates_are_rolled_back_and_good_ones_are_not() -> None:
     metric = ours.errors("0.005", relative=False)
-    bad, good = (ours.rollback_slots(metric, of_errors(ratio)) for ratio in (8.0, 1.0))
+    bad, good = (ours.rollbacks(metric, of_errors(ratio)) for ratio in (8.0, 1.0))
     assert bad["0.05"] <= bad["0.01"] < SOME
-    assert set(good.values()) == {np.inf}
+    assert {slot for (slot,) in good.values()} == {np.inf}
