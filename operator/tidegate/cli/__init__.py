@@ -1,0 +1,1 @@
+"""`kubectl tidegate`: what was decided, why, and what would be."""

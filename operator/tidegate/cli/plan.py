@@ -1,0 +1,213 @@
+"""`plan`: what a rollout will take at the present traffic, before it is begun."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tidegate.api.meta import duration
+from tidegate.api.v1alpha1.model import Delivery
+from tidegate.cli.answer import Answer, table
+from tidegate.cli.words import count, roughly, span
+from tidegate.errors import TerminalError
+from tidegate.evidence.recording import Recording
+from tidegate.evidence.windows import SLOT_SECONDS
+from tidegate.rollout.analysis import metrics_of
+from tidegate.rollout.machine import step_in_words, steps_of
+from tidegate.rollout.power import (
+    MOST_SLOTS,
+    RUNS,
+    Forecast,
+    Traffic,
+    measurable,
+    time_to_detect,
+    time_to_pass,
+    traffic_of,
+)
+from tidegate.rollout.trackers import tolerance_in_words
+
+NEWEST_SLOTS = 3600 // SLOT_SECONDS  # the present traffic is that of the last hour
+NEVER = f"not in {span(timedelta(seconds=MOST_SLOTS * SLOT_SECONDS))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is planned."""
+
+    name: str
+    delivery: Delivery
+    traffic: Traffic
+    sizes: tuple[float, ...]
+    """Regressions to find, in tolerances of the metric."""
+
+
+def present_traffic(recording: Recording, stable: str | None) -> Traffic:
+    """The traffic of the last hour that was recorded, as the stable revision answers it."""
+    if recording.slots is None:
+        message = (
+            f"no requests of {recording.namespace}/{recording.model} are known: "
+            "say how many there will be with --requests-per-second"
+        )
+        raise TerminalError("NoTraffic", message)
+    first, last = recording.slots
+    revision = stable or _busiest(recording)
+    slots = range(max(first, last + 1 - NEWEST_SLOTS), last + 1)
+    return traffic_of(recording.windows, recording.labels, revision, slots)
+
+
+def planned(question: Question) -> Answer:
+    """The steps with their times, and for each weight what each metric needs."""
+    delivery, traffic = question.delivery, question.traffic
+    steps, metrics = steps_of(delivery), metrics_of(delivery.analysis)
+    weights = _weights_of_analyses(delivery)
+    passing = {w: time_to_pass(delivery.analysis, traffic, w / 100) for w in weights}
+    finding = {
+        w: {
+            m.name: [
+                time_to_detect(delivery.analysis, m, traffic, w / 100, s) for s in question.sizes
+            ]
+            for m in metrics
+            if not measurable(m, traffic)
+        }
+        for w in weights
+    }
+    lines = [
+        *_head(question),
+        "",
+        table(("STEP", "CANDIDATE GETS", "TYPICAL TIME"), _steps(question, passing)),
+    ]
+    for weight in weights:
+        lines += ["", *_weight(question, weight, passing[weight], finding[weight])]
+    lacking = [f"{m.name}: {why}" for m in metrics if (why := measurable(m, traffic))]
+    if lacking:
+        lines += ["", f"Not foretold: {'; '.join(lacking)}. Without samples a metric never passes."]
+    if not steps:
+        lines += ["", "There are no steps: a candidate is promoted as soon as its pods are ready."]
+    return Answer(_data(question, passing, finding, lacking), "\n".join(lines))
+
+
+def _busiest(recording: Recording) -> str:
+    totals: dict[str, int] = {}
+    for key, counts in recording.windows.items():
+        totals[key.revision] = totals.get(key.revision, 0) + counts.requests
+    return max(totals, key=lambda r: totals[r])
+
+
+def _weights_of_analyses(delivery: Delivery) -> list[int]:
+    """The weights at which an analysis step waits for a Pass."""
+    weight, found = 0, []
+    for step in steps_of(delivery):
+        weight = step.set_weight or weight
+        if step.analysis is not None and weight not in found:
+            found.append(weight)
+    return found
+
+
+def _head(question: Question) -> Iterator[str]:
+    traffic, analysis = question.traffic, question.delivery.analysis
+    per_second = traffic.requests / SLOT_SECONDS
+    labels = f", {traffic.labels:.1%} of them labelled" if traffic.labels else ""
+    yield (
+        f"{question.name}: {per_second:.3g} requests a second, {traffic.error_rate:.3%} errors"
+        f"{labels}; alpha {analysis.alpha}, beta {analysis.beta}, at least "
+        f"{count(analysis.min_samples)} samples."
+    )
+    yield f"From {RUNS} simulated rollouts a number, looked at as the operator does."
+
+
+def _steps(question: Question, passing: dict[int, dict[str, Forecast]]) -> Iterator[Sequence[str]]:
+    """A row for each step, and one for all; evidence is kept from step to step."""
+    steps, analysis = steps_of(question.delivery), question.delivery.analysis
+    weight, analysed, total = 0, False, 0.0
+    for index, step in enumerate(steps):
+        weight = step.set_weight or weight
+        seconds = 0.0
+        if step.pause is not None:
+            seconds = duration(step.pause.duration).total_seconds()
+        elif step.analysis is not None:
+            own = analysis.min_samples / max(_per_second(question, weight), 1e-9)
+            first = _slowest(passing[weight]) * SLOT_SECONDS if not analysed else 0.0
+            seconds, analysed = max(own, first), True
+        total += seconds
+        share = f"{weight} %, {_per_second(question, weight):.3g}/s" if weight else ""
+        yield step_in_words(steps, index), share, _time(seconds) if seconds else ""
+    yield "all, if all is well", "", _time(total)
+
+
+def _weight(
+    question: Question,
+    weight: int,
+    passing: dict[str, Forecast],
+    finding: dict[str, list[Forecast]],
+) -> Iterator[str]:
+    yield f"At {weight} %, from nothing: requests of the candidate, time (nine of ten within)"
+    head = ("METRIC", "TOLERANCE", "PASSES A GOOD ONE", *(f"FINDS {s:g}x" for s in question.sizes))
+    rows = [
+        (
+            m.name,
+            tolerance_in_words(m),
+            _cell(question, weight, passing[m.name]),
+            *(_cell(question, weight, f) for f in finding[m.name]),
+        )
+        for m in metrics_of(question.delivery.analysis)
+        if m.name in passing
+    ]
+    yield table(head, rows)
+
+
+def _cell(question: Question, weight: int, forecast: Forecast) -> str:
+    typical, late = forecast.quantile(0.5), forecast.quantile(0.9)
+    if math.isinf(typical):
+        return NEVER
+    requests = typical * SLOT_SECONDS * _per_second(question, weight)
+    return f"{roughly(requests)}, {_time(typical * SLOT_SECONDS)} ({_time(late * SLOT_SECONDS)})"
+
+
+def _time(seconds: float) -> str:
+    return NEVER if math.isinf(seconds) else span(timedelta(seconds=seconds))
+
+
+def _per_second(question: Question, weight: int) -> float:
+    return question.traffic.requests / SLOT_SECONDS * weight / 100
+
+
+def _slowest(passing: dict[str, Forecast]) -> float:
+    return max((f.quantile(0.5) for f in passing.values()), default=0.0)
+
+
+def _data(
+    question: Question,
+    passing: dict[int, dict[str, Forecast]],
+    finding: dict[int, dict[str, list[Forecast]]],
+    lacking: list[str],
+) -> dict[str, Any]:
+    def seconds(forecast: Forecast) -> dict[str, float | None]:
+        found = {"median": forecast.quantile(0.5), "nineOfTen": forecast.quantile(0.9)}
+        return {k: v * SLOT_SECONDS if math.isfinite(v) else None for k, v in found.items()}
+
+    return {
+        "model": question.name,
+        "requestsPerSecond": question.traffic.requests / SLOT_SECONDS,
+        "errorRate": question.traffic.error_rate,
+        "weights": [
+            {
+                "weight": weight,
+                "metrics": [
+                    {
+                        "name": name,
+                        "secondsToPass": seconds(forecast),
+                        "secondsToDetect": [
+                            {"tolerances": size, **seconds(found)}
+                            for size, found in zip(
+                                question.sizes, finding[weight][name], strict=True
+                            )
+                        ],
+                    }
+                    for name, forecast in by_metric.items()
+                ],
+            }
+            for weight, by_metric in passing.items()
+        ],
+        "unmeasurable": lacking,
+    }

@@ -1,0 +1,107 @@
+"""Evidence in words: the numbers that people need, in their units."""
+
+import pytest
+
+from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
+from tidegate.cli.words import compared, counted, guarantee, missing, remaining
+
+ERRORS = Metric(
+    name="errors", source="ErrorRate", max_absolute_increase="0.005", on_breach="Rollback"
+)
+RATIO = Metric(name="errors", source="ErrorRate", max_relative_increase="0.5", on_breach="Rollback")
+LATENCY = Metric(
+    name="latency",
+    source="LatencyQuantile",
+    quantile="0.99",
+    max_relative_increase="0.25",
+    on_breach="Rollback",
+)
+
+
+def seen(metric: Metric, **changes: object) -> MetricStatus:
+    status = MetricStatus(
+        name=metric.name,
+        source=metric.source,
+        verdict="Fail",
+        samples=812,
+        stable_samples=7340,
+        events=31,
+        stable_events=4,
+    )
+    return status.model_copy(update=changes)
+
+
+def test_errors_are_counted_on_both_sides() -> None:
+    assert counted(seen(ERRORS), ERRORS) == (
+        "31 errors in 812 requests (3.82 %) against 4 in 7,340 (0.0545 %) on stable in the same "
+        "minutes."
+    )
+
+
+def test_a_difference_of_rates_is_told_in_points() -> None:
+    result = seen(ERRORS, estimate="0.0376", lower="0.021", upper="0.058", tolerance="+0.005")
+    assert compared(result, ERRORS) == (
+        "The candidate fails 2.1 to 5.8 percentage points more often; tolerance 0.5."
+    )
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "words"),
+    [
+        ("-0.03", "-0.01", "1 to 3 percentage points less often"),
+        ("-0.001", "0.002", "-0.1 to 0.2 percentage points more (negative: less) often"),
+    ],
+)
+def test_a_candidate_may_be_better(lower: str, upper: str, words: str) -> None:
+    result = seen(ERRORS, estimate="-0.01", lower=lower, upper=upper, tolerance="+0.005")
+    assert words in compared(result, ERRORS)
+
+
+def test_a_ratio_is_told_as_times() -> None:
+    result = seen(RATIO, estimate="62", lower="8.1", upper="139", tolerance="+50%")
+    assert compared(result, RATIO) == (
+        "The candidate's error rate is 9.1 to 140 times stable's, tolerance 1.5."
+    )
+
+
+def test_latency_names_the_quantile() -> None:
+    result = seen(LATENCY, events=90, stable_events=74, estimate="0.41", tolerance="+25%")
+    assert counted(result, LATENCY).startswith("90 of 812 requests were slower than stable's p99")
+    assert compared(result, LATENCY) == "At that quantile it is about 41% slower; tolerance +25%."
+
+
+def test_nothing_compared_is_said() -> None:
+    assert "nothing" in counted(seen(ERRORS, samples=0), ERRORS)
+    assert compared(seen(ERRORS, estimate=None), ERRORS) == ""
+
+
+def test_what_is_missing_follows_from_the_evidence_so_far() -> None:
+    analysis = Analysis(beta="0.05", min_samples=300)
+    half = seen(ERRORS, verdict="Inconclusive", samples=500, safety=f"{20**0.5:.6g}")
+    assert remaining(half, analysis) == pytest.approx(500, rel=1e-3)
+    assert missing(half, analysis, 10.0) == (
+        "about 500 more samples of the candidate are needed, in some 50 s at this traffic."
+    )
+
+
+def test_min_samples_are_waited_for_however_clear_it_is() -> None:
+    clear = seen(ERRORS, verdict="Inconclusive", samples=100, safety="1000")
+    assert remaining(clear, Analysis(min_samples=300)) == 200
+
+
+@pytest.mark.parametrize("safety", ["", "1", "0.2"])
+def test_no_trend_gives_no_number(safety: str) -> None:
+    result = seen(ERRORS, verdict="Inconclusive", samples=100, safety=safety)
+    assert remaining(result, Analysis()) is None
+    assert "does not point to a Pass" in missing(result, Analysis(), None)
+
+
+def test_silence_asks_for_traffic() -> None:
+    assert "does traffic" in missing(seen(ERRORS, samples=0), Analysis(), None)
+
+
+def test_the_guarantee_is_that_of_the_decision() -> None:
+    analysis = Analysis(alpha="0.01", beta="0.05")
+    assert "fewer than 1 of 100" in guarantee("RollBack", "MetricBreached", analysis)
+    assert "at most 1 of 20" in guarantee("Advance", "AnalysisPassed", analysis)
+    assert guarantee("Start", "CandidateReady", analysis) == ""
