@@ -41,6 +41,16 @@ ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range
 SIGNALS = "spec.signals"
 INPUTS, SCORES, PERFORMANCE = (f"{SIGNALS}.{n}" for n in range(3))
 
+SIDECAR = "spec.serving.sidecar"
+LOG = {"uri": "s3://logs/churn/", "credentialsRef": {"name": "s3-write"}}
+UNWATCHED: Edits = {
+    f"{SIDECAR}": {"capture": {"mode": "Off"}},
+    "spec.monitoring": {},
+    METRICS: [
+        {"name": "e", "source": "ErrorRate", "maxAbsoluteIncrease": "0.01", "onBreach": "Hold"}
+    ],
+}
+
 MODEL = {
     "metadata.name becomes a Service's: at most 63 of a-z, 0-9 and -, the first a letter": Pair(
         "model-minimal", {"metadata.name": "churn.v2"}, {"metadata.name": "c" * 63}
@@ -110,6 +120,30 @@ MODEL = {
         "model-full",
         {f"{LATENCY}.maxRelativeIncrease": "0.09"},
         {f"{LATENCY}.maxRelativeIncrease": "0.1"},
+    ),
+    "capture.samplePercent is for capture.mode Sample": Pair(
+        "model-full",
+        {f"{SIDECAR}.capture.mode": "All"},
+        {f"{SIDECAR}.capture": {"mode": "All", "samplePercent": 100}},
+    ),
+    "log.uri must end in /": Pair("model-full", {f"{SIDECAR}.log.uri": "s3://logs/churn"}),
+    "log.redact and log.hashed: a feature is left out or hashed, not both": Pair(
+        "model-full", {f"{SIDECAR}.log.hashed": ["name"]}, {f"{SIDECAR}.log.hashed": ["names"]}
+    ),
+    "sidecar.log needs copies of requests: set sidecar.capture.mode to All or Sample": Pair(
+        "model-minimal",
+        {f"{SIDECAR}.capture.mode": "Off", f"{SIDECAR}.log": LOG},
+        {f"{SIDECAR}.log": LOG},
+    ),
+    "with serving.sidecar.capture.mode Off there are only metrics of source ErrorRate and "
+    "LatencyQuantile: nothing else is counted": Pair(
+        "model-full",
+        UNWATCHED | {METRICS: SAMPLES["model-full"]["spec"]["delivery"]["analysis"]["metrics"]},
+        UNWATCHED,
+    ),
+    "monitoring.driftPolicyRef needs copies of requests: set serving.sidecar.capture.mode to "
+    "All or Sample": Pair(
+        "model-full", UNWATCHED | {"spec.monitoring.driftPolicyRef": {"name": "p"}}, UNWATCHED
     ),
     "alpha must be in (0, 0.2]": Pair(
         "model-full",

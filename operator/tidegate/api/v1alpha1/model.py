@@ -64,9 +64,66 @@ class Scaling(ApiModel):
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
+class Capture(ApiModel):
+    """Which requests the monitor gets a copy of, to count features and predictions."""
+
+    model_config = validated(
+        Rule(
+            "self.mode == 'Sample' || self.samplePercent == 100",
+            "capture.samplePercent is for capture.mode Sample",
+        ),
+    )
+
+    mode: Literal["All", "Sample", "Off"] = "All"
+    """Off copies nothing: requests, errors and latencies are counted all the same."""
+    sample_percent: Annotated[int, Field(ge=1, le=100)] = 100
+    """Of the requests, with mode Sample; each one is drawn on its own."""
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 1_048_576
+    """A longer request or answer is not copied, and counted as unparsed."""
+
+
+FeatureNames = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=128)], ...],
+    Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "set"}),
+]
+
+
+class PredictionLog(ApiModel):
+    """Lines of features and predictions in a bucket: see docs/prediction-log.md."""
+
+    model_config = validated(
+        Rule("self.uri.endsWith('/')", "log.uri must end in /"),
+        Rule(
+            "self.redact.all(name, !(name in self.hashed))",
+            "log.redact and log.hashed: a feature is left out or hashed, not both",
+        ),
+    )
+
+    uri: S3Uri
+    """The folder that the lines go to, such as `s3://logs/churn/`."""
+    percent: Annotated[int, Field(ge=1, le=100)] = 10
+    """Of the copied answers; by the hash of the request's own id, or else of x-tidegate-id."""
+    redact: FeatureNames = ()
+    """Features that are left out."""
+    hashed: FeatureNames = ()
+    """Features of which a pseudonym is written, made with the Secret's TIDEGATE_LOG_SALT."""
+    credentials_ref: LocalRef
+    """The Secret with AWS_ACCESS_KEY_ID, …, AWS_ENDPOINT_URL; it only has to put objects."""
+
+
 class Sidecar(ApiModel):
     """The proxy and monitor beside the model."""
 
+    model_config = validated(
+        Rule(
+            "!has(self.log) || self.capture.mode != 'Off'",
+            "sidecar.log needs copies of requests: set sidecar.capture.mode to All or Sample",
+        ),
+    )
+
+    capture: Capture = Capture()
+    log: PredictionLog | None = None
+    """Absent: nothing is written anywhere."""
     resources: Resources = Resources()
 
 
@@ -328,6 +385,20 @@ class Training(ApiModel):
 
 class ModelSpec(ApiModel):
     """What is wanted; the operator never writes here."""
+
+    model_config = validated(
+        Rule(
+            "self.serving.sidecar.capture.mode != 'Off' || !has(self.delivery.analysis.metrics) || "
+            "self.delivery.analysis.metrics.all(m, m.source in ['ErrorRate', 'LatencyQuantile'])",
+            "with serving.sidecar.capture.mode Off there are only metrics of source ErrorRate and "
+            "LatencyQuantile: nothing else is counted",
+        ),
+        Rule(
+            "self.serving.sidecar.capture.mode != 'Off' || !has(self.monitoring.driftPolicyRef)",
+            "monitoring.driftPolicyRef needs copies of requests: set serving.sidecar.capture.mode "
+            "to All or Sample",
+        ),
+    )
 
     suspend: bool = False
     """True stops deciding: a running rollout goes back to weight 0, serving goes on."""

@@ -1,11 +1,12 @@
 """The objects that a plan asks for: complete manifests, made from values alone."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tidegate.api import names
 from tidegate.api.meta import Resources
-from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.model import Capture, Model, Sidecar
 from tidegate.controllers.manifests import RESTRICTED, RESTRICTED_POD, Manifest, child
 from tidegate.controllers.model.plan import Plan
 from tidegate.controllers.model.state import Revision, public_name, routing_name
@@ -16,6 +17,14 @@ SIDECAR_RESOURCES: Manifest = {
 }
 MODEL_RESOURCES: Manifest = {"requests": {"cpu": "100m", "memory": "256Mi"}}
 RETIRE = ["python", "-m", "tidegate.sidecar.retire"]
+LOG_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "TIDEGATE_LOG_SALT",
+)
 GRACE_SECONDS = 30  # for the requests that are on their way when a pod is told to stop
 
 
@@ -162,7 +171,35 @@ def _fetch(model: Model, revision: Revision) -> Manifest:
     return container
 
 
+def _capture(sidecar: Sidecar) -> dict[str, str]:
+    """What differs from the defaults: an upgrade of the operator must not restart every pod."""
+    capture = sidecar.capture
+    share = {"All": 100, "Sample": capture.sample_percent, "Off": 0}[capture.mode]
+    variables = {
+        "TIDEGATE_CAPTURE_PERCENT": (share, 100),
+        "TIDEGATE_MAX_BODY_BYTES": (capture.max_body_bytes, Capture().max_body_bytes),
+    }
+    return {name: str(value) for name, (value, default) in variables.items() if value != default}
+
+
+def _log(sidecar: Sidecar) -> Iterator[Manifest]:
+    """Where predictions are written, and the few keys of the Secret that this takes.
+
+    All of them are optional: a Secret that is missing must not keep a model from serving.
+    """
+    log = sidecar.log
+    if log is None:
+        return
+    wanted = log.to_api()
+    secret = wanted.pop("credentialsRef")["name"]
+    yield {"name": "TIDEGATE_LOG", "value": json.dumps(wanted, sort_keys=True)}
+    for key in LOG_KEYS:
+        reference = {"name": secret, "key": key, "optional": True}
+        yield {"name": key, "valueFrom": {"secretKeyRef": reference}}
+
+
 def _sidecar(model: Model, revision: Revision) -> Manifest:
+    settings = model.spec.serving.sidecar
     variables = {
         "TIDEGATE_NAMESPACE": model.metadata.namespace,
         "TIDEGATE_MODEL": model.metadata.name,
@@ -171,6 +208,7 @@ def _sidecar(model: Model, revision: Revision) -> Manifest:
         "TIDEGATE_READINESS_PATH": "/v2/health/ready",
         "TIDEGATE_ROUTING_DIR": names.ROUTING_DIR,
         "TIDEGATE_PROFILE": f"{names.MODEL_DIR}/profile.json",
+        **_capture(settings),
     }
     downward = {"TIDEGATE_POD_UID": "metadata.uid", "TIDEGATE_POD_NAME": "metadata.name"}
     return {
@@ -183,6 +221,7 @@ def _sidecar(model: Model, revision: Revision) -> Manifest:
                 {"name": k, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": v}}}
                 for k, v in downward.items()
             ),
+            *_log(settings),
         ],
         "ports": [
             {"name": "traffic", "containerPort": names.TRAFFIC_PORT, "protocol": "TCP"},
@@ -194,7 +233,7 @@ def _sidecar(model: Model, revision: Revision) -> Manifest:
         "livenessProbe": _probe("/livez", "control", period=10, failures=3),
         "readinessProbe": _probe("/readyz", "control", period=2, failures=2),
         "lifecycle": {"preStop": {"exec": {"command": RETIRE}}},
-        "resources": _resources(model.spec.serving.sidecar.resources, SIDECAR_RESOURCES),
+        "resources": _resources(settings.resources, SIDECAR_RESOURCES),
         "volumeMounts": [
             *_mounts(model_read_only=True),
             {"name": "routing", "mountPath": names.ROUTING_DIR, "readOnly": True},

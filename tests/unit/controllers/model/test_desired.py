@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytest
 from tests.unit.controllers.model.scenes import NEW, OLD, Story, model
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.desired import Sealed, desired
 from tidegate.controllers.model.observe import _complaint, _revisions, _selected_revision
 from tidegate.controllers.model.plan import Plan
+from tidegate.sidecar.settings import LogSettings
 
 SEALED = Sealed('{"document": "…"}', "-----BEGIN PUBLIC KEY-----")
 
@@ -67,6 +69,38 @@ def test_credentials_reach_the_fetch_and_nobody_else() -> None:
     assert fetch["envFrom"] == [{"secretRef": {"name": "s3-read"}}]
     assert "envFrom" not in sidecar
     assert "envFrom" not in pod["containers"][0]
+
+
+def sidecar_env(**settings: Any) -> dict[str, Any]:
+    made = objects(*serving(serving={"sidecar": settings}))
+    sidecar = made["Deployment", OLD.name]["spec"]["template"]["spec"]["initContainers"][1]
+    return {v["name"]: v.get("value") or v["valueFrom"] for v in sidecar["env"]}
+
+
+def test_capture_and_log_leave_pods_alone_until_they_are_asked_for() -> None:
+    assert not {"TIDEGATE_LOG", "TIDEGATE_CAPTURE_PERCENT"} & set(sidecar_env())
+    assert sidecar_env() == sidecar_env(capture={"mode": "All"})
+
+
+@pytest.mark.parametrize(
+    ("capture", "percent"),
+    [({"mode": "Off"}, "0"), ({"mode": "Sample", "samplePercent": 5}, "5")],
+)
+def test_the_sidecar_is_told_what_to_copy(capture: dict[str, Any], percent: str) -> None:
+    env = sidecar_env(capture=capture | {"maxBodyBytes": 2048})
+    assert env["TIDEGATE_CAPTURE_PERCENT"] == percent
+    assert env["TIDEGATE_MAX_BODY_BYTES"] == "2048"
+
+
+def test_the_log_gets_the_keys_that_it_needs_and_no_more_of_the_secret() -> None:
+    log = {"uri": "s3://logs/churn/", "redact": ["ssn"], "credentialsRef": {"name": "s3-write"}}
+    env = sidecar_env(log=log)
+    read = LogSettings.from_environment({"TIDEGATE_LOG": env["TIDEGATE_LOG"]})
+    assert read == LogSettings("s3://logs/churn/", 10, frozenset({"ssn"}))
+    keys = [v["secretKeyRef"] for v in env.values() if "secretKeyRef" in v]
+    assert {key["name"] for key in keys} == {"s3-write"}
+    assert all(key["optional"] for key in keys), "a missing Secret keeps no model from serving"
+    assert env["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"]["key"] == "AWS_SECRET_ACCESS_KEY"
 
 
 def test_unsafe_formats_are_served_only_with_consent() -> None:
