@@ -23,6 +23,7 @@ from tidegate.statistics.latency import (
     latency_tables,
     quantile_bin,
 )
+from tidegate.statistics.rate import RateTest
 from tidegate.statistics.ratio import RatioTest, ratio_grid
 from tidegate.statistics.shift import ShiftTest
 
@@ -31,6 +32,7 @@ __all__ = [
     "DifferenceTest",
     "DriftDetector",
     "RateDetector",
+    "RateTest",
     "RatioTest",
     "ShiftTest",
     "alarm_threshold",
