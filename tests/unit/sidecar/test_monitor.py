@@ -268,6 +268,28 @@ async def test_wrapped_payloads_are_read_and_the_others_told_apart(pod: Sidecar)
     assert [numbers[name] for name in sorted(unread)] == [1, 1, 1]
 
 
+async def test_without_capture_requests_are_counted_and_payloads_are_not(tmp_path: Path) -> None:
+    off = {"TIDEGATE_CAPTURE_PERCENT": "0"}
+    async with (
+        upstream(model_answer) as model,
+        sidecar(tmp_path, model.port, profile=PROFILE, environment=off) as pod,
+    ):
+        await pod.monitor_up()
+        for path in ("/p", "/p", "/fail"):
+            await once(pod.port, post({"instances": [ROW]}, path))
+
+        async def counted() -> bool:
+            return sum(v for k, v in (await pod.scrape()).items() if k.startswith(requests)) == 3
+
+        requests = "tidegate_requests_total"
+        await eventually(counted)
+        numbers = await pod.scrape()
+    assert numbers["tidegate_rows_total"] == numbers['tidegate_dropped_total{queue="capture"}'] == 0
+    assert not [name for name in numbers if name.startswith("tidegate_unparsed_total")]
+    duration = f'tidegate_request_duration_seconds_count{{revision="{STABLE}"}}'
+    assert numbers[duration] == 3
+
+
 async def test_feedback_and_windows_wait_politely_for_the_monitor(tmp_path: Path) -> None:
     async with upstream(model_answer) as model, sidecar(tmp_path, model.port) as pod:
         reply = await once(pod.port, feedback({"id": "x", "label": 1}))
