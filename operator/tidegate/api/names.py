@@ -66,6 +66,7 @@ class Reason(StrEnum):
     ANALYSIS_PASSED = "AnalysisPassed"
     ANALYSIS_TIMED_OUT = "AnalysisTimedOut"
     METRIC_BREACHED = "MetricBreached"
+    ROUTING_SKEW = "RoutingSkew"
     PAUSED = "Paused"
     PAUSE_ENDED = "PauseEnded"
     WEIGHT_SET = "WeightSet"

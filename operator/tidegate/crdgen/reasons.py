@@ -29,6 +29,8 @@ MEANINGS: dict[Reason, str] = {
     "`analysis.onInconclusive` says what follows.",
     Reason.METRIC_BREACHED: "The candidate is worse than the tolerance allows, on evidence; the "
     "message has the numbers.",
+    Reason.ROUTING_SKEW: "The candidate does not get the same kind of requests as the stable "
+    "revision, so that their answers can't be compared: look for what routes or changes them.",
     Reason.PAUSED: "The step's pause is not over.",
     Reason.PAUSE_ENDED: "The step's pause is over: the next step begins.",
     Reason.WEIGHT_SET: "The candidate gets this share of the requests from here on.",
@@ -50,8 +52,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.COOLING_DOWN: "No retraining is started before `retrain.cooldown` has passed.",
     Reason.BUDGET_SPENT: "`retrain.maxPerWeek` is used up.",
     Reason.ADVISED: "Mode Advise: this is what mode Enforce would have done.",
-    Reason.BROKEN_DATA: "The current data is broken, so nothing is trained on it: mend what "
-    "produces it.",
+    Reason.BROKEN_DATA: "Features have lost their values: nothing is trained on them, and no "
+    "rollout goes on; mend what produces the data.",
     Reason.NO_MODELS: "No Model is watched: none names the policy, none matches its selector.",
     Reason.DATA_FRESH: "Every watched Model reports.",
     Reason.ARTIFACT_INVALID: "The folder is not a model that Tidegate can load; publish it again.",

@@ -26,6 +26,7 @@ from tidegate.api.v1alpha1.model import (
     MetricStatus,
 )
 from tidegate.evidence.windows import BlockKey, Counts, Labels
+from tidegate.rollout.skew import Layout, Skew
 from tidegate.rollout.trackers import (
     AnyCountTracker,
     LabelTracker,
@@ -69,6 +70,8 @@ class Evidence:
     closed_through: int | None
     """The newest slot that no pod will change any more; None while nobody has answered."""
     labels_closed_through: int | None
+    layout: Layout | None = None
+    """How the inputs of both arms compare, once both reference profiles are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class Weighed:
     results: tuple[MetricStatus, ...]
     evidence: EvidenceStatus | None
     """What the results rest on; None if an older version has begun the analysis."""
+    skewed: str = ""
+    """Features of which both arms get different values; they belong to no verdict."""
 
 
 class _Memory:
@@ -94,6 +99,7 @@ class _Memory:
         """The slots, of windows and of labels, that were the last before the breach."""
         self.digests = ["", ""]  # of the windows and of the labels that were folded
         self.edited: dict[str, tuple[int, int]] = {}
+        self.skew: Skew | None = None
         self.trackers: dict[str, AnyCountTracker | LabelTracker] = {
             m.name: tracker_of(m, analysis.max_requests_per_session) for m in metrics_of(analysis)
         }
@@ -105,6 +111,7 @@ class _Memory:
         memory.labels_slot, memory.breached = int(data["labels"]), data["breached"]
         memory.after, memory.digests = data.get("after"), data.get("digests", ["", ""])
         memory.stopped = tuple(data["stopped"]) if data.get("stopped") else None
+        memory.skew = Skew.from_state(data["skew"]) if data.get("skew") else None
         edited = data.get("edited", {})
         for metric in metrics_of(analysis):
             # A metric that was added or edited in mid-rollout begins with what is folded from now
@@ -128,6 +135,7 @@ class _Memory:
             "digests": self.digests,
             "stopped": self.stopped,
             "edited": self.edited,
+            "skew": self.skew and self.skew.to_state(),
             "metrics": {
                 m.name: {"of": _question(m, analysis), **self.trackers[m.name].state()}
                 for m in metrics_of(analysis)
@@ -139,10 +147,14 @@ class _Memory:
     def fold_windows(self, slot: int, pairs: Sequence[tuple[Counts, Counts]]) -> None:
         """Take in what both arms have counted in a slot."""
         self.slot = slot
+        served = [(c, s) for c, s in pairs if c.requests]
         for name, tracker in self.trackers.items():
             if not isinstance(tracker, LabelTracker) and slot > self._begin(name)[0]:
                 for candidate, stable in pairs:
                     tracker.fold(candidate, stable)
+        if self.skew is not None:
+            for candidate, stable in served:
+                self.skew.fold(candidate, stable)
         self._add_to_digest(0, slot, [(c.to_json(), s.to_json()) for c, s in pairs])
 
     def fold_labels(self, slot: int, pairs: Sequence[tuple[Labels, Labels]]) -> None:
@@ -167,7 +179,9 @@ class _Memory:
             _result(m, self.trackers[m.name], analysis, breached=self.breached == m.name)
             for m in metrics_of(analysis)
         )
-        return Weighed(self.cursor(analysis), self.slot, results, self._used(analysis, arms))
+        skewed = self.skew.in_words() if self.skew else ""
+        used = self._used(analysis, arms)
+        return Weighed(self.cursor(analysis), self.slot, results, used, skewed)
 
     def _begin(self, name: str) -> tuple[int, int]:
         return self.edited.get(name, (-1, -1))
@@ -220,6 +234,8 @@ def metrics_of(analysis: Analysis) -> tuple[Metric, ...]:
 def weigh(analysis: Analysis, cursor: str, arms: Arms, evidence: Evidence) -> Weighed:
     """Fold what is new of the evidence."""
     memory = _Memory.restored(analysis, cursor)
+    if memory.skew is None and evidence.layout is not None:
+        memory.skew = Skew(evidence.layout, analysis.max_requests_per_session)
     for slot, pairs in _paired(evidence.windows, arms, memory.slot, evidence.closed_through):
         if memory.breached is None:
             memory.fold_windows(slot, pairs)

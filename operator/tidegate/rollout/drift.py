@@ -7,7 +7,7 @@ time, so that everybody who looks sees the same ones.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, assert_never
 
@@ -22,6 +22,7 @@ from tidegate.api.v1alpha1.drift_policy import (
 )
 from tidegate.evidence.profile import SPECIAL_BINS, Number, Profile
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Counts, Labels
+from tidegate.rollout.lost import lost_values
 from tidegate.statistics.distance import (
     dispersion,
     jensen_shannon,
@@ -38,7 +39,6 @@ from tidegate.statistics.floats import Floats
 WINDOWS_WEIGHED = 12  # older windows no longer matter to an alarm, and cost time
 TOP_FEATURES = 5
 PREDICTION_BINS = 30  # rarer classes are one: what a detector weighs grows with the square of these
-BROKEN_SHARE = 0.05  # more missing or invalid values than this, over the reference, is a fault
 MIN_LABELLED = 100
 LARGEST_DISTANCE = 0.83  # two distributions without anything in common are 0.8326 apart
 Z95 = 1.96
@@ -112,13 +112,13 @@ def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
 
 def broken(spec: DriftPolicySpec, current: Current) -> str:
     """Which features have lost their values; empty if none has. Don't train on such data."""
-    newest = newest_window(spec, current.closed_through)
-    counts = _series(current.windows, current.revision, window_slots(spec), newest, Counts())[-1]
-    if counts.rows < spec.window.min_samples:
-        return ""
-    lost = list(_features_broken(current.profile, counts))
-    more = [f"and {len(lost) - TOP_FEATURES} more"] if len(lost) > TOP_FEATURES else []
-    return ", ".join(lost[:TOP_FEATURES] + more)
+    size, newest = window_slots(spec), newest_window(spec, current.closed_through)
+    window = (
+        counts
+        for key, counts in current.windows.items()
+        if key.revision == current.revision and key.slot // size == newest
+    )
+    return lost_values(current.profile, window, spec.window.min_samples)
 
 
 def _windows_per_false_alarm(spec: DriftPolicySpec) -> float:
@@ -402,18 +402,6 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     middle = (rate + z2 / (2 * total)) / (1 + z2 / total)
     half = Z95 * math.sqrt(rate * (1 - rate) / total + z2 / (4 * total**2)) / (1 + z2 / total)
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _features_broken(profile: Profile, counts: Counts) -> Iterator[str]:
-    for i, feature in enumerate(profile.features):
-        now = _of_feature(counts, i, len(feature.counts))
-        if not now.sum():
-            continue
-        reference = np.asarray(feature.counts, dtype=np.float64)
-        # The special bins are missing, outside, invalid; what is outside is a value all the same.
-        lost = [float(h[-3] + h[-1]) / max(float(h.sum()), 1.0) for h in (now, reference)]
-        if lost[0] - lost[1] > BROKEN_SHARE:
-            yield f"{feature.name} ({lost[0]:.0%} missing or invalid)"
 
 
 def _unknown(signal: Signal, samples: int, message: str) -> SignalStatus:

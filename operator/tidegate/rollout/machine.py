@@ -3,13 +3,13 @@
 Everything that decides where a rollout goes next stands in this file. The rules, in their order:
 
 1. Promoted and RolledBack are ends: a revision leaves them only by another revision.
-2. A breach that calls for a rollback wins in every state, also while pausing or waiting.
+2. A bad candidate (`attribution`) is rolled back in every state, also while pausing or waiting.
 3. The candidate gets weight only while its pods are ready; without them it goes back to Starting
    at weight 0. It is rejected after the progress deadline, or when it has lost them too often.
 4. A ready candidate is promoted where the stable revision has had no pod for the progress
    deadline: nothing is left to compare with, or to protect.
 5. A step that waits holds the weight. Only proof (Pass), time (pause) or a confirmed weight
-   moves on; a breach to hold on stops every step.
+   moves on; what the matrix of `attribution` holds for stops every step.
 6. After the last step the candidate is promoted, once all of its pods are ready.
 
 ::
@@ -20,6 +20,7 @@ Everything that decides where a rollout goes next stands in this file. The rules
                      breach, deadline ──────┴──► RolledBack
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,6 +29,7 @@ from typing import Literal, assert_never
 from tidegate.api.meta import duration
 from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import AnalysisStep, Delivery, MetricStatus, Step
+from tidegate.rollout.attribution import Cause, Reading, Remedy, Seen, attribute, of_candidate
 from tidegate.rollout.verdict import Summary, Verdict
 
 DEFAULT_STEPS = (
@@ -37,6 +39,12 @@ DEFAULT_STEPS = (
     Step(analysis=AnalysisStep()),
 )
 MOST_LOSSES = 3  # a restart or two may be a node's fault
+
+HELD: Mapping[Cause, Reason] = {
+    Cause.DIFFERENT_CANDIDATE: Reason.METRIC_BREACHED,
+    Cause.ROUTING_SKEW: Reason.ROUTING_SKEW,
+    Cause.BROKEN_DATA: Reason.BROKEN_DATA,
+}
 
 Action = Literal["Start", "SetWeight", "Advance", "Hold", "Promote", "RollBack", "Supersede"]
 
@@ -82,6 +90,16 @@ class Situation:
     summary: Summary
     on_inconclusive: Literal["Hold", "Rollback", "Advance"]
     progress_deadline: timedelta
+    skewed: str = ""
+    """Features of which both arms get different values, in words."""
+    broken: str = ""
+    """Features of the candidate's input that have lost their values, in words."""
+
+    @property
+    def reading(self) -> Reading:
+        """What has happened to the candidate."""
+        seen = Seen(of_candidate(self.summary), skewed=self.skewed, broken=self.broken)
+        return attribute(seen).candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +147,8 @@ def advance(progress: Progress, seen: Situation) -> Transition:
             pass
         case _:
             assert_never(progress.state)
-    breach = seen.summary.breached
-    if breach is not None and seen.summary.rollback:
-        return _roll_back(progress, seen, Reason.METRIC_BREACHED, describe(breach))
+    if seen.reading.remedy is Remedy.ROLL_BACK:
+        return _roll_back(progress, seen, Reason.METRIC_BREACHED, _told(seen))
     if not (seen.ready if progress.state is State.STARTING else seen.alive):
         return _wait_for_pods(progress, seen)
     if seen.stable_gone and seen.ready:
@@ -145,9 +162,8 @@ def advance(progress: Progress, seen: Situation) -> Transition:
 
 
 def _step(progress: Progress, seen: Situation) -> Transition:
-    breach = seen.summary.breached
-    if breach is not None:
-        return _stay(progress, Reason.METRIC_BREACHED, f"Held: {describe(breach)}")
+    if seen.reading.remedy is Remedy.HOLD:
+        return _stay(progress, HELD[seen.reading.cause], f"Held: {_told(seen)}")
     if progress.index >= len(seen.steps):
         if not seen.ready:
             message = "All steps are done; waiting until all of the candidate's pods are ready."
@@ -164,6 +180,13 @@ def _step(progress: Progress, seen: Situation) -> Transition:
         return _stay(progress, Reason.PAUSED, f"Pausing for {step.pause.duration}.")
     timeout = step.analysis.timeout if step.analysis is not None else None
     return _analyse(progress, seen, timeout, waited)
+
+
+def _told(seen: Situation) -> str:
+    """Why the candidate is held or rolled back: the numbers, where a metric says it."""
+    of_a_metric = seen.reading.cause in (Cause.BAD_CANDIDATE, Cause.DIFFERENT_CANDIDATE)
+    breach = seen.summary.breached if of_a_metric else None
+    return describe(breach) if breach is not None else seen.reading.message
 
 
 def _set_weight(progress: Progress, seen: Situation, weight: int) -> Transition:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln, xlogy
 
-from tidegate.statistics.floats import Floats, pack, unpack
+from tidegate.statistics.floats import Floats, pack, pack_single, single, unpack, unpack_single
 
 MEMORY = 0.97  # about thirty slots: long enough to sharpen the bet, short enough to follow
 PSEUDO_COUNTS = 5.0  # each bin starts as if its ratio had been seen to be 1 five times
@@ -26,11 +26,13 @@ class BinsTest:
         p_j ~ rho_j (seen_j + 5) / (expected_j + 5),   c = 20 + sum(seen)
 
     where `seen` and `expected` are decayed sums over earlier slots. A share `restart` of the prior
-    mass starts in later slots.
+    mass starts in later slots. Rows that share their arm, phi of them at a time (the rows of one
+    request, the requests of one session), are one: k1 is divided by phi.
 
     Null: given the slot, the candidate's rows are a random subset of all rows. Then
     `E[e] <= 1`: for each fixed p the product of p_j/rho_j over rows drawn without replacement has
-    expectation <= 1 (Hoeffding 1963, Theorem 4), hence also its Dirichlet mixture.
+    expectation <= 1 (Hoeffding 1963, Theorem 4), its phi-th root has for clusters of phi rows
+    (Hoelder), hence also their Dirichlet mixture.
     Source: after R. Turner, A. Ly, P. Gruenwald, JSPI 230 (2024), on 2 x K tables. Unit: nats.
 
     >>> test = BinsTest(3)
@@ -53,8 +55,10 @@ class BinsTest:
         self._early = np.zeros(lead)
         self._late = np.full(lead, -np.inf)
 
-    def update(self, k1: ArrayLike, k0: ArrayLike) -> None:
+    def update(self, k1: ArrayLike, k0: ArrayLike, phi: float = 1.0) -> None:
         """Take in the counts of one closed slot, shape `(*lead, bins)`."""
+        if phi < 1:
+            raise ValueError(f"phi must be at least 1, got {phi}")
         candidate, stable = np.asarray(k1, np.float64), np.asarray(k0, np.float64)
         if candidate.shape != self._seen.shape or stable.shape != self._seen.shape:
             raise ValueError(f"want counts {self._seen.shape}: {candidate.shape}, {stable.shape}")
@@ -66,15 +70,17 @@ class BinsTest:
         known = (rows > 0) & (stable.sum(-1, keepdims=True) > 0)
         if not known.any():
             return
-        candidate = np.where(known, candidate, 0.0)
+        candidate = np.where(known, candidate / phi, 0.0)
         share = np.where(known, share, 1.0 / self.bins)
         step = self._log_e_slot(candidate, share)
         if self.slots < self.horizon and self.restart > 0:
             self._late = np.logaddexp(self._late, np.log(self.restart / self.horizon))
         self._early = self._early + step
         self._late = self._late + step
-        self._seen = MEMORY * self._seen + candidate
-        self._expected = MEMORY * self._expected + candidate.sum(-1, keepdims=True) * share
+        expected = candidate.sum(-1, keepdims=True) * share
+        # Fifty features have hundreds of these, and they are kept in a Model's status.
+        self._seen = single(MEMORY * self._seen + candidate)
+        self._expected = single(MEMORY * self._expected + expected)
         self.slots += 1
 
     def _log_e_slot(self, candidate: Floats, share: Floats) -> Floats:
@@ -95,6 +101,12 @@ class BinsTest:
         started = np.logaddexp(np.log1p(-self.restart) + self._early, self._late)
         return np.asarray(np.logaddexp(started, np.log(waiting)) if waiting > 0 else started)
 
+    def shares(self) -> tuple[Floats, Floats]:
+        """Lately: the candidate's shares of the bins, and those of all traffic; NaN before that."""
+        with np.errstate(invalid="ignore"):
+            total = self._seen.sum(-1, keepdims=True)
+            return self._seen / total, self._expected / total
+
     def to_state(self) -> dict[str, Any]:
         """Everything that `from_state` needs, as JSON."""
         return {
@@ -103,8 +115,8 @@ class BinsTest:
             "restart": self.restart,
             "horizon": self.horizon,
             "slots": self.slots,
-            "seen": pack(self._seen),
-            "expected": pack(self._expected),
+            "seen": pack_single(self._seen),
+            "expected": pack_single(self._expected),
             "early": pack(self._early),
             "late": pack(self._late),
         }
@@ -115,8 +127,8 @@ class BinsTest:
         lead = tuple(int(n) for n in state["lead"])
         test = cls(int(state["bins"]), lead, state["restart"], int(state["horizon"]))
         test.slots = int(state["slots"])
-        test._seen = unpack(state["seen"]).reshape(test._seen.shape)
-        test._expected = unpack(state["expected"]).reshape(test._seen.shape)
+        test._seen = unpack_single(state["seen"]).reshape(test._seen.shape)
+        test._expected = unpack_single(state["expected"]).reshape(test._seen.shape)
         test._early = unpack(state["early"]).reshape(lead)
         test._late = unpack(state["late"]).reshape(lead)
         return test

@@ -106,6 +106,31 @@ def test_an_analysis_that_times_out_does_what_the_spec_says(
     assert moved.reason is Reason.ANALYSIS_TIMED_OUT
 
 
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        ({"skewed": "age: 31% missing"}, Reason.ROUTING_SKEW),
+        ({"broken": "age (31% missing)"}, Reason.BROKEN_DATA),
+    ],
+)
+def test_what_spoils_the_comparison_holds_every_step_and_names_the_feature(
+    seen: dict[str, str], reason: Reason
+) -> None:
+    for index, waited in ((1, 5), (2, 120), (3, 0)):
+        before = stepping(index, 10, for_minutes=waited)
+        for summary in (PASS, WAIT):
+            moved = advance(before, situation(summary=summary, **seen))
+            assert (moved.progress, moved.reason) == (before, reason)
+            assert "age" in moved.message
+
+
+def test_worse_answers_to_other_requests_hold_and_errors_roll_back_all_the_same() -> None:
+    skewed = situation(summary=ROLL_BACK, skewed="age")
+    assert advance(stepping(2, 10), skewed).reason is Reason.ROUTING_SKEW
+    felt = replace(skewed, summary=replace(ROLL_BACK, regardless=True))
+    assert advance(stepping(2, 10), felt).progress.state is State.ROLLED_BACK
+
+
 def test_a_breach_to_hold_on_stops_every_step_and_keeps_the_weight() -> None:
     for index, waited in ((1, 5), (2, 120), (3, 0)):
         moved = advance(stepping(index, 10, for_minutes=waited), situation(summary=HOLD))

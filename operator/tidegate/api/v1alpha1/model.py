@@ -514,6 +514,9 @@ class RolloutStatus(ApiModel):
     losses: int = 0
     """How often the candidate has lost all its pods since the newest analysis or pause."""
     verdict: str = ""
+    cause: str = ""
+    """What has happened to the candidate, read from all evidence together: Healthy, BadCandidate,
+    DifferentCandidate, RoutingSkew, BrokenData, Inconclusive."""
     reason: str = ""
     message: str = ""
     evidence_through: str = ""

@@ -16,7 +16,7 @@ from tidegate.controllers.model.state import Observed, Revision, never_served
 from tidegate.rollout.machine import Decision
 
 REJECTED_KEPT = 20
-WEIGHED = ("Advance", "Promote", "RollBack")  # the decisions that rest on evidence and show it
+WEIGHED = ("Advance", "Hold", "Promote", "RollBack")  # these rest on evidence and show it
 
 
 def stopped(seen: Observed, candidate: Revision | None) -> Iterator[tuple[str, Decision]]:

@@ -10,7 +10,10 @@ from tidegate.controllers.model.routing import confirmed
 from tidegate.controllers.model.state import Observed, Revision
 from tidegate.evidence.windows import SLOT_SECONDS, slot_of
 from tidegate.rollout import analysis
+from tidegate.rollout.lost import lost_values
 from tidegate.rollout.machine import (
+    HELD,
+    Decision,
     Progress,
     Situation,
     State,
@@ -19,8 +22,10 @@ from tidegate.rollout.machine import (
     step_in_words,
     steps_of,
 )
+from tidegate.rollout.skew import layout_of
 from tidegate.rollout.verdict import Summary, Verdict, summarize
 
+NEWEST_SLOTS = 30  # five minutes: data that was broken before has been mended
 RUNNING = (State.STARTING.value, State.STEPPING.value)
 SUSPENDED = "Suspended"
 
@@ -54,9 +59,11 @@ def look(
         summary=summary,
         on_inconclusive=spec.analysis.on_inconclusive,
         progress_deadline=duration(spec.progress_deadline),
+        skewed=weighed.skewed if weighed else "",
+        broken=_broken(seen, candidate) if weighed else "",
     )
-    moved = _explained(advance(progress, situation), seen, candidate)
-    written = _written(old, moved, situation.steps, summary, weighed)
+    moved = _held(_explained(advance(progress, situation), seen, candidate), old)
+    written = _written(old, moved, situation, weighed)
     through = _end_of(weighed.slot) if weighed else timestamp(now) if cursor else ""
     kept = cursor if moved.progress.state in RUNNING else ""
     return written.model_copy(update={"evidence_through": through, "cursor": kept}), moved
@@ -111,10 +118,33 @@ def _weigh(
         return analysis.start(spec, slot_of(now.timestamp())) if weight else "", None
     arms = analysis.Arms(stable.name, candidate.name)
     evidence = analysis.Evidence(
-        seen.windows, seen.labels, seen.closed_through, seen.labels_closed_through
+        seen.windows,
+        seen.labels,
+        seen.closed_through,
+        seen.labels_closed_through,
+        layout_of(seen.profiles.get(candidate.name), seen.profiles.get(stable.name)),
     )
     weighed = analysis.weigh(spec, old.cursor, arms, evidence)
     return weighed.cursor, weighed
+
+
+def _broken(seen: Observed, candidate: Revision) -> str:
+    """Which features have lost their values lately, beside what the candidate was trained on."""
+    profile = seen.profiles.get(candidate.name)
+    if profile is None or seen.closed_through is None:
+        return ""
+    after = seen.closed_through - NEWEST_SLOTS
+    newest = (c for k, c in seen.windows.items() if k.revision == candidate.name and k.slot > after)
+    return lost_values(profile, newest, seen.model.spec.delivery.analysis.min_samples)
+
+
+def _held(moved: Transition, old: RolloutStatus) -> Transition:
+    """The beginning of a hold is a decision: somebody has to look."""
+    known = moved.decision is not None or moved.reason == old.reason
+    if known or moved.reason not in HELD.values():
+        return moved
+    weight = moved.progress.weight
+    return replace(moved, decision=Decision("Hold", moved.reason, moved.message, weight, weight))
 
 
 def _end_of(slot: int) -> str:
@@ -163,8 +193,7 @@ def _explained(moved: Transition, seen: Observed, candidate: Revision) -> Transi
 def _written(
     old: RolloutStatus,
     moved: Transition,
-    steps: tuple[Step, ...],
-    summary: Summary,
+    situation: Situation,
     weighed: analysis.Weighed | None,
 ) -> RolloutStatus:
     progress, results = moved.progress, weighed.results if weighed else ()
@@ -176,12 +205,13 @@ def _written(
         step=StepStatus(
             index=progress.index,
             started_at=timestamp(progress.since),
-            text=step_in_words(steps, progress.index),
+            text=step_in_words(situation.steps, progress.index),
             samples=old.step.samples if same_step else _samples(results),
         ),
         weight=progress.weight,
         losses=progress.losses,
-        verdict=summary.verdict,
+        verdict=situation.summary.verdict,
+        cause=situation.reading.cause,
         reason=moved.reason,
         message=moved.message,
         evidence=weighed.evidence if weighed else None,

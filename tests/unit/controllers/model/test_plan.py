@@ -8,6 +8,7 @@ from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, 
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import plan
+from tidegate.evidence.profile import Number, Predictions, Profile
 from tidegate.traffic.routing import Match
 
 
@@ -415,3 +416,41 @@ def test_the_sticky_header_travels_with_the_weight() -> None:
     assert story.seen.routing is not None
     assert story.seen.routing.candidate is not None
     assert story.seen.routing.candidate.sticky == "x-user-id"
+
+
+PROFILE = Profile(
+    "classification",
+    2000,
+    (Number("age", edges=(0.0, 1.0), low=-9.0, high=9.0, counts=(700, 600, 700, 0, 0, 0)),),
+    Predictions("category", levels=("no", "yes")),
+)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "stables", "reason"),
+    [
+        pytest.param((20, 20, 20, 40, 0, 0), (35, 30, 35, 0, 0, 0), "RoutingSkew", id="one arm"),
+        pytest.param((20, 20, 20, 40, 0, 0), (20, 20, 20, 40, 0, 0), "BrokenData", id="both arms"),
+    ],
+)
+def test_lost_values_hold_the_rollout_are_told_once_and_roll_nothing_back(
+    candidates: tuple[int, ...], stables: tuple[int, ...], reason: str
+) -> None:
+    story = Story()
+    story.until_promoted_first()
+    story.wanted, story.ready = NEW, {OLD.name, NEW.name}
+    story.seen = replace(story.seen, profiles={OLD.name: PROFILE, NEW.name: PROFILE})
+    for _ in range(60):
+        story.look(10)
+        story.traffic(errors={}, requests=1000)
+        for key, counted in story.windows.items():
+            percent = candidates if key.revision == NEW.name else stables
+            features = (tuple(n * counted.requests // 100 for n in percent),)
+            story.windows[key] = replace(counted, rows=counted.requests, features=features)
+    rollout = story.model.status.rollout
+    assert rollout is not None
+    assert (rollout.reason, rollout.cause, rollout.weight) == (reason, reason, 10)
+    held = [d for d in story.model.status.decisions if d.action == "Hold"]
+    assert held[-1].reason == reason
+    assert "age" in held[-1].message
+    assert len(held) == len({d.reason for d in held}), "each reason is told once"
