@@ -30,6 +30,7 @@ from tidegate.rollout.skew import Layout, Skew
 from tidegate.rollout.trackers import (
     AnyCountTracker,
     LabelTracker,
+    PairTracker,
     capped,
     tolerance_in_words,
     tracker_of,
@@ -42,7 +43,7 @@ DEFAULT_METRICS = (
     Metric(
         name="latency",
         source="LatencyQuantile",
-        quantile="0.99",
+        quantile="0.95",
         max_relative_increase="0.25",
         on_breach="Rollback",
     ),
@@ -50,7 +51,7 @@ DEFAULT_METRICS = (
 
 
 T = TypeVar("T")
-TESTS = 2  # rises when a test keeps its state in another form: what an older one knew is forgotten
+TESTS = 3  # rises when a test keeps its state in another form: what an older one knew is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ class _Memory:
         served = [(c, s) for c, s in pairs if c.requests]
         for name, tracker in self.trackers.items():
             if not isinstance(tracker, LabelTracker) and slot > self._begin(name)[0]:
-                for candidate, stable in pairs:
+                # Where only copies went to the candidate there is nothing but pairs to compare.
+                for candidate, stable in pairs if isinstance(tracker, PairTracker) else served:
                     tracker.fold(candidate, stable)
         if self.skew is not None:
             for candidate, stable in served:

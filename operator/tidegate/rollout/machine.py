@@ -178,6 +178,7 @@ def _step(progress: Progress, seen: Situation) -> Transition:
         if waited >= duration(step.pause.duration):
             return _next(progress, seen, Reason.PAUSE_ENDED, f"Paused {step.pause.duration}.")
         return _stay(progress, Reason.PAUSED, f"Pausing for {step.pause.duration}.")
+    # A shadow step is an analysis of the copies, without a timeout.
     timeout = step.analysis.timeout if step.analysis is not None else None
     return _analyse(progress, seen, timeout, waited)
 
@@ -297,6 +298,8 @@ def step_in_words(steps: tuple[Step, ...], index: int) -> str:
     step = steps[index]
     if step.set_weight is not None:
         what = f"weight {step.set_weight}"
+    elif step.shadow is not None:
+        what = f"shadow {step.shadow.percent}"
     elif step.pause is not None:
         what = f"pause {step.pause.duration}"
     else:

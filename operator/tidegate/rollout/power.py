@@ -94,6 +94,8 @@ def measurable(metric: Metric, traffic: Traffic) -> str:
             return "" if traffic.predictions else "no predictions are known"
         case "LabelledAccuracy":
             return "" if traffic.labels else "no labels come back"
+        case "PairedDisagreement":
+            return "only copies of requests can tell how often revisions disagree"
 
 
 def time_to_pass(
@@ -139,6 +141,8 @@ def harmed(metric: Metric, traffic: Traffic, size: float) -> Traffic:
         case "LabelledAccuracy":
             more = size * float(metric.max_absolute_drop or 0)
             return replace(traffic, wrong_rate=min(1.0, traffic.wrong_rate + more))
+        case "PairedDisagreement":
+            return traffic  # it is not measurable here
 
 
 def _forecast(

@@ -17,6 +17,7 @@ from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import Metric
 from tidegate.errors import TerminalError
 from tidegate.evidence.latency import BINS
+from tidegate.evidence.paired import compared, disagreed
 from tidegate.evidence.windows import Counts, Labels
 from tidegate.statistics.difference import DifferenceTest
 from tidegate.statistics.floats import Floats
@@ -25,8 +26,9 @@ from tidegate.statistics.latency import (
     decayed,
     increase_of_bins,
     latency_tables,
-    quantile_bin,
 )
+from tidegate.statistics.quantile import QuantileShift
+from tidegate.statistics.rate import RateTest
 from tidegate.statistics.ratio import RatioTest
 from tidegate.statistics.shift import ShiftTest
 
@@ -146,39 +148,37 @@ class LatencyTracker(CountTracker[RatioTest]):
     def __init__(self, metric: Metric, session: int | None) -> None:
         # The tolerance is in the shifted threshold: what is tested is "no more beyond it".
         super().__init__(_ratio(0.0, session))
-        self._quantile = float(metric.quantile or "0.99")
+        self._quantile = float(metric.quantile or "0.95")
         self._tolerated_bins = bins_of_increase(float(metric.max_relative_increase or "0"))
         self._past = np.zeros(BINS)
-        self._seen = np.zeros((2, BINS))  # candidate and stable, all slots, for the estimate
+        self._shift = QuantileShift()
 
     @override
     def fold(self, candidate: Counts, stable: Counts) -> None:
         h1, h0 = _histogram(candidate.latency), _histogram(stable.latency)
         (table,) = latency_tables(h1, h0, self._past, (self._quantile,), self._tolerated_bins)
+        self._shift.update(h1, h0, self._past, self._quantile, phi=self.test.phi()[0])
         self.test.update(*table)
         self._past = decayed(self._past, h0)
-        if h1.sum() and h0.sum():
-            self._seen += np.stack([h1, h0])
         self._count(h1.sum(), h0.sum())
         self._count_events(int(table[0]), int(table[2]))
 
     @override
     def estimate(self, alpha: float) -> Estimate:
-        if not self._seen.sum(axis=1).all():
-            return Estimate(None)
-        bins = [quantile_bin(h, self._quantile) for h in self._seen]
-        return Estimate(increase_of_bins(bins[0] - bins[1]))
+        shift = self._shift.estimate()
+        value = None if shift is None else increase_of_bins(shift)
+        return Estimate(value, *map(increase_of_bins, self._shift.interval(alpha)))
 
     @override
     def state(self) -> dict[str, Any]:
-        seen = [_sparse(h) for h in self._seen]
-        return {**super().state(), "past": _sparse(self._past), "seen": seen}
+        past = _sparse(self._past)
+        return {**super().state(), "past": past, "shift": self._shift.to_state()}
 
     @override
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
         self._past = _histogram(state["past"])
-        self._seen = np.stack([_histogram(h) for h in state["seen"]])
+        self._shift = QuantileShift.from_state(state["shift"])
 
 
 class ShiftTracker(CountTracker[ShiftTest]):
@@ -221,7 +221,25 @@ class ShiftTracker(CountTracker[ShiftTest]):
         self._keys = [str(k) for k in state["keys"]]
 
 
-AnyCountTracker = ErrorTracker | LatencyTracker | ShiftTracker
+class PairTracker(CountTracker[RateTest]):
+    """Requests that candidate and stable answered differently, of those that both were asked."""
+
+    def __init__(self, metric: Metric, session: int | None) -> None:
+        tolerance, phi = float(metric.max_rate or "0.1"), _phi(session)
+        super().__init__(RateTest(tolerance, horizon=HORIZON_SLOTS, dispersion=phi))
+
+    @override
+    def fold(self, candidate: Counts, stable: Counts) -> None:
+        pairs = compared(candidate.pairs)
+        self.test.update(disagreed(candidate.pairs), pairs)
+        self._count(pairs, pairs)
+
+    @override
+    def estimate(self, alpha: float) -> Estimate:
+        return Estimate(self.test.estimate(), *self.test.interval(alpha))
+
+
+AnyCountTracker = ErrorTracker | LatencyTracker | ShiftTracker | PairTracker
 
 
 def tracker_of(metric: Metric, session: int | None = None) -> AnyCountTracker | LabelTracker:
@@ -256,6 +274,7 @@ _TRACKERS: Mapping[str, Callable[[Metric, int | None], AnyCountTracker | LabelTr
     "LatencyQuantile": LatencyTracker,
     "PredictionShift": ShiftTracker,
     "LabelledAccuracy": LabelTracker,
+    "PairedDisagreement": PairTracker,
 }
 
 
@@ -267,7 +286,7 @@ def tolerance_in_words(metric: Metric) -> str:
         return f"+{float(metric.max_relative_increase):.0%}"
     if metric.max_absolute_drop is not None:
         return f"-{metric.max_absolute_drop}"
-    return f"{metric.max_distance}"
+    return f"{metric.max_rate or metric.max_distance}"
 
 
 def _histogram(sparse: Mapping[str, float]) -> Floats:

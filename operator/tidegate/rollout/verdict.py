@@ -16,7 +16,8 @@ class Verdict(StrEnum):
 
 
 # Metrics that only hint at harm. Labels measure it: when they pass, these no longer hold.
-PROXIES = frozenset({"PredictionShift"})
+PROXIES = frozenset({"PredictionShift", "PairedDisagreement"})
+PAIRED = "PairedDisagreement"  # the only source that needs no requests of the candidate's own
 # What a client feels at once. It counts whatever the arms were asked; the others compare answers,
 # which needs that both arms get the same kind of requests.
 FELT = frozenset({"ErrorRate", "LatencyQuantile"})

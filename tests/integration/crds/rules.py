@@ -35,7 +35,8 @@ DIGEST = f"sha256:{'0' * 64}"
 LABEL = "metadata.name must have at most 63 characters: it becomes the value of a label"
 STEPS = "spec.delivery.strategy.canary.steps"
 METRICS = "spec.delivery.analysis.metrics"
-ERRORS, LATENCY, PREDICTIONS, ACCURACY = (f"{METRICS}.{n}" for n in range(4))
+ERRORS, LATENCY, PREDICTIONS, ACCURACY, AGREEMENT = (f"{METRICS}.{n}" for n in range(5))
+SHADOW = {"shadow": {"percent": 5, "minSamples": 300}}
 CHECKS = "spec.data.validation.rules"
 ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range(6))
 SIGNALS = "spec.signals"
@@ -65,19 +66,23 @@ MODEL = {
     "set artifact.allowUnsafe to accept it": Pair(
         "model-immediate", {"spec.artifact.allowUnsafe": False}
     ),
-    "a step has exactly one of setWeight, pause and analysis": Pair(
-        "model-full", {f"{STEPS}.1.setWeight": 7}, {f"{STEPS}.1": {"setWeight": 7}}
+    "a step has exactly one of shadow, setWeight, pause and analysis": Pair(
+        "model-full", {f"{STEPS}.2.setWeight": 7}, {f"{STEPS}.2": {"setWeight": 7}}
     ),
-    "canary.steps must begin with setWeight": Pair(
-        "model-full", {f"{STEPS}.0": {"analysis": {}}}, {STEPS: [{"setWeight": 100}]}
+    "canary.steps must begin with shadow or setWeight": Pair(
+        "model-full", {f"{STEPS}.0": {"pause": {"duration": "1m"}}, f"{STEPS}.4": SHADOW}
     ),
+    "canary.steps[].analysis needs a setWeight before it: until then the candidate has no requests "
+    "to compare": Pair("model-full", {f"{STEPS}.1": {"analysis": {}}}),
     "canary.steps[].setWeight must rise from step to step": Pair(
-        "model-full", {f"{STEPS}.2.setWeight": 5}, {f"{STEPS}.2.setWeight": 6}
+        "model-full", {f"{STEPS}.3.setWeight": 5}, {f"{STEPS}.3.setWeight": 6}
+    ),
+    "a shadow step and a metric of source PairedDisagreement need each other: one makes the "
+    "copies, the other judges them": Pair(
+        "model-full", {f"{STEPS}.0": {"setWeight": 1}}, {f"{STEPS}.2": SHADOW}
     ),
     "strategy takes one of canary and immediate": Pair(
-        "model-full",
-        {"spec.delivery.strategy.immediate": {}},
-        {"spec.delivery.strategy": {"immediate": {}}},
+        "model-immediate", {"spec.delivery.strategy.canary": {"steps": [{"setWeight": 5}]}}
     ),
     "canary.sticky needs analysis.maxRequestsPerSession: the requests of a session stand or fall "
     "together, and must not count as independent ones": Pair(
@@ -93,6 +98,7 @@ MODEL = {
     "LabelledAccuracy takes maxAbsoluteDrop": Pair(
         "model-full", {f"{ACCURACY}.maxAbsoluteDrop": ABSENT}
     ),
+    "PairedDisagreement takes maxRate": Pair("model-full", {f"{AGREEMENT}.maxRate": ABSENT}),
     "a metric takes only the tolerance of its source: remove the other fields": Pair(
         "model-full", {f"{ACCURACY}.maxDistance": "0.1"}
     ),
@@ -106,11 +112,9 @@ MODEL = {
         {f"{PREDICTIONS}.maxDistance": "0.83"},
         {f"{PREDICTIONS}.maxDistance": "0.829"},
     ),
-    "maxAbsoluteIncrease and maxAbsoluteDrop must be smaller than 1: they are shares of all "
-    "requests, not percentages": Pair(
-        "model-full",
-        {f"{ACCURACY}.maxAbsoluteDrop": "1"},
-        {f"{ACCURACY}.maxAbsoluteDrop": "0.999"},
+    "maxAbsoluteIncrease, maxAbsoluteDrop and maxRate must be smaller than 1: they are shares of "
+    "all requests, not percentages": Pair(
+        "model-full", {f"{AGREEMENT}.maxRate": "1"}, {f"{ACCURACY}.maxAbsoluteDrop": "0.999"}
     ),
     "quantile must be between 0.5 and 0.999": Pair(
         "model-full", {f"{LATENCY}.quantile": "0.9999"}, {f"{LATENCY}.quantile": "0.5"}

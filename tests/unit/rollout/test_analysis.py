@@ -209,6 +209,63 @@ def test_requests_that_were_not_drawn_are_no_evidence() -> None:
     assert weigh(ANALYSIS, cursor, ARMS, both) == weigh(ANALYSIS, cursor, ARMS, fair)
 
 
+AGREEMENT = Metric(
+    name="agreement", source="PairedDisagreement", max_rate="0.1", on_breach="Rollback"
+)
+SHADOWED = ANALYSIS.model_copy(update={"metrics": (*(ANALYSIS.metrics or ()), AGREEMENT)})
+
+
+def copies(rate: float, slots: int, seed: int, *, failed: float = 0.0) -> Evidence:
+    """Stable serves everything; the candidate answers fifty copies a slot."""
+    rng = np.random.default_rng(seed)
+    windows: dict[BlockKey, Counts] = {}
+    for slot in range(1, slots + 1):
+        differed, gone = int(rng.binomial(50, rate)), int(rng.binomial(50, failed))
+        pairs = {"agreed": 50 - differed, "differed": differed, "failed": gone, "dropped": 7}
+        windows[BlockKey(slot, 7, ARMS.candidate)] = Counts(pairs=pairs)
+        windows[BlockKey(slot, 7, ARMS.stable)] = arm(rng, 600, 0.004, 1.0, 0.4)
+    return Evidence(windows, {}, slots, slots)
+
+
+@pytest.mark.parametrize(
+    ("seen", "want"),
+    [
+        pytest.param(copies(0.03, 20, seed=31), "Pass", id="agrees"),
+        pytest.param(copies(0.3, 20, seed=32), "Fail", id="differs"),
+        pytest.param(copies(0.0, 20, seed=33, failed=0.3), "Fail", id="fails: another answer"),
+        pytest.param(copies(0.1, 20, seed=34), "Inconclusive", id="at the tolerance"),
+        pytest.param(copies(0.0, 2, seed=35), "Inconclusive", id="too few"),
+    ],
+)
+def test_copies_are_judged_by_pairs(seen: Evidence, want: str) -> None:
+    weighed = weigh(SHADOWED, start(SHADOWED, 0), ARMS, seen)
+    assert verdicts(weighed)["agreement"] == want
+    pairs = result(weighed, "agreement")
+    counted = [sum(c.pairs.values()) - c.pairs["dropped"] for c in seen.windows.values() if c.pairs]
+    assert pairs.samples in (sum(counted[: n + 1]) for n in range(len(counted)))
+    assert want == "Fail" or pairs.samples == sum(counted), "a breach ends the analysis"
+    assert pairs.estimate is not None
+    assert pairs.lower is not None
+    assert pairs.upper is not None
+    assert 0 <= float(pairs.lower) <= float(pairs.estimate) <= float(pairs.upper) < 0.6
+
+
+def test_copies_are_no_requests_of_the_candidate() -> None:
+    weighed = weigh(SHADOWED, start(SHADOWED, 0), ARMS, copies(0.3, 20, seed=36, failed=0.5))
+    for name in ("errors", "latency", "shift", "accuracy"):
+        of = result(weighed, name)
+        assert (of.verdict, of.samples, of.stable_samples) == ("Inconclusive", 0, 0)
+
+
+def test_pairs_survive_a_restart_and_the_steps_that_follow() -> None:
+    early, late = copies(0.03, 10, seed=37), simulate(World(), 30, seed=38, first=11)
+    halfway = weigh(SHADOWED, start(SHADOWED, 0), ARMS, early)
+    both = Evidence({**early.windows, **late.windows}, late.labels, 40, 40)
+    gone_on = weigh(SHADOWED, halfway.cursor, ARMS, both)
+    assert gone_on.cursor == weigh(SHADOWED, start(SHADOWED, 0), ARMS, both).cursor
+    assert set(verdicts(gone_on).values()) == {"Pass"}
+
+
 def in_sessions(bound: int | None, *names: str) -> Analysis:
     metrics = tuple(m for m in ANALYSIS.metrics or () if not names or m.name in names)
     return ANALYSIS.model_copy(update={"max_requests_per_session": bound, "metrics": metrics})

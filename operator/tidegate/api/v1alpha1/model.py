@@ -149,15 +149,28 @@ class AnalysisStep(ApiModel):
     """After this, `analysis.onInconclusive` decides; without it the step waits on."""
 
 
+class Shadow(ApiModel):
+    """Have the candidate answer copies of requests, and wait until it is shown to agree enough."""
+
+    percent: Annotated[int, Field(ge=1, le=100)]
+    """Of the requests that the stable revision answers."""
+    min_samples: Annotated[int, Field(ge=1, le=10_000_000)]
+    """The least number of copies that must have been compared in this step."""
+
+
 class Step(ApiModel):
     """One step of a canary: exactly one of its fields."""
 
     model_config = validated(
         Rule(
-            "[has(self.setWeight), has(self.pause), has(self.analysis)].filter(x, x).size() == 1",
-            "a step has exactly one of setWeight, pause and analysis",
+            "[has(self.shadow), has(self.setWeight), has(self.pause), has(self.analysis)]"
+            ".filter(x, x).size() == 1",
+            "a step has exactly one of shadow, setWeight, pause and analysis",
         ),
     )
+
+    shadow: Shadow | None = None
+    """Copies only: no client gets an answer of the candidate because of this step."""
 
     set_weight: Annotated[int, Field(ge=1, le=100)] | None = None
     """The percentage of requests that the candidate gets from here on."""
@@ -194,8 +207,14 @@ class Canary(ApiModel):
 
     model_config = validated(
         Rule(
-            "self.steps.filter(s, has(s.setWeight)).size() > 0 && has(self.steps[0].setWeight)",
-            "canary.steps must begin with setWeight",
+            "has(self.steps[0].shadow) || has(self.steps[0].setWeight)",
+            "canary.steps must begin with shadow or setWeight",
+        ),
+        Rule(
+            "self.steps.all(s, !has(s.analysis)) || has("
+            "self.steps.filter(s, has(s.setWeight) || has(s.analysis))[0].setWeight)",
+            "canary.steps[].analysis needs a setWeight before it: until then the candidate has no "
+            "requests to compare",
         ),
         Rule(
             "self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight)"
@@ -252,19 +271,25 @@ class Metric(ApiModel):
             "LabelledAccuracy takes maxAbsoluteDrop",
         ),
         Rule(
+            "self.source != 'PairedDisagreement' || has(self.maxRate)",
+            "PairedDisagreement takes maxRate",
+        ),
+        Rule(
             "(self.source == 'ErrorRate' || !has(self.maxAbsoluteIncrease)) && "
             "(self.source in ['ErrorRate', 'LatencyQuantile'] "
             "|| !has(self.maxRelativeIncrease)) && "
             "(self.source == 'LatencyQuantile' || !has(self.quantile)) && "
             "(self.source == 'PredictionShift' || !has(self.maxDistance)) && "
-            "(self.source == 'LabelledAccuracy' || !has(self.maxAbsoluteDrop))",
+            "(self.source == 'LabelledAccuracy' || !has(self.maxAbsoluteDrop)) && "
+            "(self.source == 'PairedDisagreement' || !has(self.maxRate))",
             "a metric takes only the tolerance of its source: remove the other fields",
         ),
         Rule(
             "(!has(self.maxAbsoluteIncrease) || double(self.maxAbsoluteIncrease) > 0.0) && "
             "(!has(self.maxRelativeIncrease) || double(self.maxRelativeIncrease) > 0.0) && "
             "(!has(self.maxDistance) || double(self.maxDistance) > 0.0) && "
-            "(!has(self.maxAbsoluteDrop) || double(self.maxAbsoluteDrop) > 0.0)",
+            "(!has(self.maxAbsoluteDrop) || double(self.maxAbsoluteDrop) > 0.0) && "
+            "(!has(self.maxRate) || double(self.maxRate) > 0.0)",
             "a tolerance must be larger than 0: no number of samples proves that nothing changed",
         ),
         Rule(
@@ -273,9 +298,10 @@ class Metric(ApiModel):
         ),
         Rule(
             "(!has(self.maxAbsoluteIncrease) || double(self.maxAbsoluteIncrease) < 1.0) && "
-            "(!has(self.maxAbsoluteDrop) || double(self.maxAbsoluteDrop) < 1.0)",
-            "maxAbsoluteIncrease and maxAbsoluteDrop must be smaller than 1: they are shares of "
-            "all requests, not percentages",
+            "(!has(self.maxAbsoluteDrop) || double(self.maxAbsoluteDrop) < 1.0) && "
+            "(!has(self.maxRate) || double(self.maxRate) < 1.0)",
+            "maxAbsoluteIncrease, maxAbsoluteDrop and maxRate must be smaller than 1: they are "
+            "shares of all requests, not percentages",
         ),
         Rule(
             "!has(self.quantile) || "
@@ -291,9 +317,12 @@ class Metric(ApiModel):
     )
 
     name: Name
-    source: Literal["ErrorRate", "LatencyQuantile", "PredictionShift", "LabelledAccuracy"]
+    source: Literal[
+        "ErrorRate", "LatencyQuantile", "PredictionShift", "LabelledAccuracy", "PairedDisagreement"
+    ]
     """ErrorRate: answers 5xx, 400, 422, or none. LatencyQuantile: seconds in the model.
-    PredictionShift: distance of the predictions. LabelledAccuracy: right answers, by feedback."""
+    PredictionShift: distance of the predictions. LabelledAccuracy: right answers, by feedback.
+    PairedDisagreement: of the requests that both were asked, those with different answers."""
     quantile: Decimal | None = None
     max_absolute_increase: Decimal | None = None
     """ErrorRate: `"0.005"` allows half a percentage point more errors than stable has."""
@@ -303,6 +332,8 @@ class Metric(ApiModel):
     """PredictionShift: the largest Jensen-Shannon distance (0 to 0.83, base e) to stable's."""
     max_absolute_drop: Decimal | None = None
     """LabelledAccuracy: `"0.02"` allows two percentage points less than stable has."""
+    max_rate: Decimal | None = None
+    """PairedDisagreement: `"0.1"` allows every tenth request to be answered differently."""
     on_breach: Literal["Rollback", "Hold"]
     """What a Fail does: Rollback, or Hold at the present weight until somebody decides."""
 
@@ -342,6 +373,14 @@ class Delivery(ApiModel):
             "|| !has(self.strategy.canary.sticky) || has(self.analysis.maxRequestsPerSession)",
             "canary.sticky needs analysis.maxRequestsPerSession: the requests of a session stand "
             "or fall together, and must not count as independent ones",
+        ),
+        Rule(
+            "(has(self.strategy) && has(self.strategy.canary) "
+            "&& self.strategy.canary.steps.exists(s, has(s.shadow))) "
+            "== (has(self.analysis.metrics) "
+            "&& self.analysis.metrics.exists(m, m.source == 'PairedDisagreement'))",
+            "a shadow step and a metric of source PairedDisagreement need each other: one makes "
+            "the copies, the other judges them",
         ),
     )
 
@@ -457,7 +496,8 @@ class MetricStatus(ApiModel):
     source: str = ""
     verdict: Literal["Pass", "Fail", "Inconclusive"]
     estimate: str | None = None
-    """Candidate minus stable (rates, accuracy), or the ratio minus 1 (latency), or the distance."""
+    """Candidate minus stable (rates, accuracy), the ratio minus 1 (latency), the distance, or the
+    rate of disagreement."""
     lower: str | None = None
     upper: str | None = None
     tolerance: str = ""

@@ -23,7 +23,7 @@ from tidegate.rollout.machine import (
     steps_of,
 )
 from tidegate.rollout.skew import layout_of
-from tidegate.rollout.verdict import Summary, Verdict, summarize
+from tidegate.rollout.verdict import PAIRED, Summary, Verdict, summarize
 
 NEWEST_SLOTS = 30  # five minutes: data that was broken before has been mended
 RUNNING = (State.STARTING.value, State.STEPPING.value)
@@ -112,10 +112,11 @@ def _weigh(
     weight: int | None,
     now: datetime,
 ) -> tuple[str, analysis.Weighed | None]:
-    """Fold the new evidence; the analysis begins with the first weight that is confirmed."""
+    """Fold the new evidence; the analysis begins with the first share that is confirmed."""
     spec = seen.model.spec.delivery.analysis
     if not old.cursor:
-        return analysis.start(spec, slot_of(now.timestamp())) if weight else "", None
+        begins = weight or (weight is not None and _is_shadowed(seen))
+        return analysis.start(spec, slot_of(now.timestamp())) if begins else "", None
     arms = analysis.Arms(stable.name, candidate.name)
     evidence = analysis.Evidence(
         seen.windows,
@@ -126,6 +127,12 @@ def _weigh(
     )
     weighed = analysis.weigh(spec, old.cursor, arms, evidence)
     return weighed.cursor, weighed
+
+
+def _is_shadowed(seen: Observed) -> bool:
+    """Whether copies of requests go to the candidate."""
+    split = seen.routing.candidate if seen.routing is not None else None
+    return split is not None and split.shadow > 0
 
 
 def _broken(seen: Observed, candidate: Revision) -> str:
@@ -140,8 +147,11 @@ def _broken(seen: Observed, candidate: Revision) -> str:
 
 def _held(moved: Transition, old: RolloutStatus) -> Transition:
     """The beginning of a hold is a decision: somebody has to look."""
-    known = moved.decision is not None or moved.reason == old.reason
-    if known or moved.reason not in HELD.values():
+    if (
+        moved.decision is not None
+        or moved.reason not in HELD.values()
+        or moved.reason == old.reason
+    ):
         return moved
     weight = moved.progress.weight
     return replace(moved, decision=Decision("Hold", moved.reason, moved.message, weight, weight))
@@ -162,22 +172,36 @@ def _summary(
     if not results:
         return Summary(waiting_for=tuple(m.name for m in metrics))
     summary = summarize(metrics, results)
-    steps = steps_of(seen.model.spec.delivery)
-    if progress.index >= len(steps) or steps[progress.index].analysis is None:
+    step = _step(steps_of(seen.model.spec.delivery), progress.index)
+    if step.shadow is not None and summary.verdict is not Verdict.FAIL:
+        # The others have nothing to compare while there are only copies.
+        summary = summarize([m for m in metrics if m.source == PAIRED], results)
+    elif step.analysis is None:
         return summary
-    fresh = _samples(results) - min(samples_before, _samples(results))
-    if summary.verdict is Verdict.PASS and fresh < spec.min_samples:
+    least = spec.min_samples if step.shadow is None else step.shadow.min_samples
+    samples = _samples(results, step)
+    fresh = samples - min(samples_before, samples)
+    if summary.verdict is Verdict.PASS and fresh < least:
         return replace(
             summary,
             verdict=Verdict.INCONCLUSIVE,
-            waiting_for=(f"{fresh} of {spec.min_samples} samples in this step",),
+            waiting_for=(f"{fresh} of {least} samples in this step",),
         )
     return summary
 
 
-def _samples(results: tuple[MetricStatus, ...]) -> int:
-    """How many samples of the candidate have been compared, by the metric that has most."""
-    return max((r.samples for r in results), default=0)
+def _step(steps: tuple[Step, ...], index: int) -> Step:
+    """The step that runs; an empty one behind the last."""
+    return steps[index] if index < len(steps) else Step()
+
+
+def _samples(results: tuple[MetricStatus, ...], step: Step) -> int:
+    """How many samples have been compared of the kind that a step is about.
+
+    Of a shadow step these are pairs; of others requests, by the metric that has most of them.
+    """
+    pairs = step.shadow is not None
+    return max((r.samples for r in results if (r.source == PAIRED) == pairs), default=0)
 
 
 def _explained(moved: Transition, seen: Observed, candidate: Revision) -> Transition:
@@ -206,7 +230,9 @@ def _written(
             index=progress.index,
             started_at=timestamp(progress.since),
             text=step_in_words(situation.steps, progress.index),
-            samples=old.step.samples if same_step else _samples(results),
+            samples=old.step.samples
+            if same_step
+            else _samples(results, _step(situation.steps, progress.index)),
         ),
         weight=progress.weight,
         losses=progress.losses,

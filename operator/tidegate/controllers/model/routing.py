@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tidegate.api.meta import duration
 from tidegate.api.names import TRAFFIC_PORT
-from tidegate.api.v1alpha1.model import RolloutStatus
+from tidegate.api.v1alpha1.model import Canary, RolloutStatus
 from tidegate.controllers.model.state import Observed, Revision
 from tidegate.rollout.machine import State
 from tidegate.traffic.routing import Candidate, Match, Member, Routing
@@ -62,17 +62,25 @@ def _split(
     """What the candidate gets; None while it gets nothing at all."""
     if candidate is None or rollout is None or not seen.ready(candidate.name):
         return None
-    strategy = seen.model.spec.delivery.strategy
-    canary = strategy.canary if strategy is not None else None
-    matches = canary is not None and canary.match and rollout.state == State.STEPPING
-    if not rollout.weight and not matches:
-        return None
-    return Candidate(
+    split = Candidate(
         revision=candidate.name,
         address=address(candidate.name, seen.model.metadata.namespace),
         weight=rollout.weight,
-        sticky=canary.sticky.header if canary is not None and canary.sticky else "",
-        match=tuple(Match(m.header, m.value) for m in canary.match) if canary and matches else (),
+    )
+    strategy = seen.model.spec.delivery.strategy
+    if strategy is not None and strategy.canary is not None and rollout.state == State.STEPPING:
+        split = _ruled(split, strategy.canary, rollout.step.index)
+    return split if split.weight or split.match or split.shadow else None
+
+
+def _ruled(split: Candidate, canary: Canary, index: int) -> Candidate:
+    """The share, with what the canary has to say beside the weight."""
+    step = canary.steps[index] if index < len(canary.steps) else None
+    return replace(
+        split,
+        sticky=canary.sticky.header if canary.sticky is not None else "",
+        match=tuple(Match(m.header, m.value) for m in canary.match),
+        shadow=step.shadow.percent if step is not None and step.shadow is not None else 0,
     )
 
 

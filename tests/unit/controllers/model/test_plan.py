@@ -9,6 +9,7 @@ from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import plan
 from tidegate.evidence.profile import Number, Predictions, Profile
+from tidegate.evidence.windows import BlockKey, Counts, slot_of
 from tidegate.traffic.routing import Match
 
 
@@ -407,6 +408,95 @@ def test_matched_callers_get_the_candidate_as_soon_as_it_may_serve() -> None:
     run(story, error=0.9, slots=10)
     assert story.actions[-1] == "RollBack"
     assert story.seen.routing.candidate is None, "not even for those who match"
+
+
+SHADOW_STEPS = [
+    {"shadow": {"percent": 20, "minSamples": 300}},
+    {"setWeight": 10},
+    {"analysis": {}},
+]
+AGREEMENT = {
+    "name": "agreement",
+    "source": "PairedDisagreement",
+    "maxRate": "0.1",
+    "onBreach": "Rollback",
+}
+
+
+def shadowed() -> Story:
+    """A story at the moment at which the candidate's copies begin."""
+    spec = model().spec.delivery.to_api()
+    spec["strategy"] = {"canary": {"steps": SHADOW_STEPS}}
+    spec["analysis"]["metrics"] = [*spec["analysis"]["metrics"], AGREEMENT]
+    story = Story(model(delivery=spec))
+    story.until_promoted_first()
+    story.wanted = NEW
+    story.look()
+    story.ready.add(NEW.name)
+    story.look()
+    story.look()
+    return story
+
+
+def copy(story: Story, *, differ: int, slots: int, pairs: int = 50) -> None:
+    """Copies of which so many are answered differently, beside stable's requests."""
+    for _ in range(slots):
+        routing = story.seen.routing
+        assert routing is not None
+        story.traffic(errors={})
+        counted = {"agreed": pairs - differ, "differed": differ}
+        key = BlockKey(slot_of(story.now.timestamp()), routing.generation, NEW.name)
+        story.windows[key] = story.windows.get(key, Counts()) + Counts(pairs=counted)
+        story.look(seconds=10)
+
+
+def test_a_shadow_step_sends_copies_and_no_client_to_the_candidate() -> None:
+    story = shadowed()
+    assert story.seen.routing is not None
+    split = story.seen.routing.candidate
+    assert split is not None
+    assert (split.weight, split.shadow) == (0, 20)
+    rollout = story.model.status.rollout
+    assert rollout is not None
+    assert rollout.step.text == "1/3 shadow 20"
+
+
+def test_a_shadow_step_ends_when_the_revisions_agree_on_enough_copies() -> None:
+    story = shadowed()
+    copy(story, differ=1, slots=4)
+    assert story.model.status.rollout is not None
+    assert story.model.status.rollout.step.index == 0, "too few yet"
+    copy(story, differ=1, slots=6)
+    assert story.actions[-2:] == ["Advance", "SetWeight"]
+    assert story.model.status.decisions[-2].reason == "AnalysisPassed"
+    assert story.seen.routing is not None
+    assert story.seen.routing.candidate is not None
+    assert (story.seen.routing.candidate.weight, story.seen.routing.candidate.shadow) == (10, 0)
+    run(story, error=0.0, slots=3)
+    assert story.model.status.rollout.step.index == 2, "the analysis needs samples of its own"
+    run(story, error=0.0, slots=30)
+    assert story.actions[-1] == "Promote"
+
+
+def test_a_candidate_that_disagrees_is_rolled_back_before_any_client_has_seen_it() -> None:
+    story = shadowed()
+    copy(story, differ=15, slots=12)
+    assert story.actions[-1] == "RollBack"
+    assert all(
+        p.routing is None or p.routing.candidate is None or p.routing.candidate.weight == 0
+        for p in story.plans
+    )
+    assert story.seen.routing is not None
+    assert story.seen.routing.candidate is None
+    assert "agreement" in story.model.status.decisions[-1].message
+
+
+def test_copies_without_answers_prove_nothing() -> None:
+    story = shadowed()
+    copy(story, differ=0, slots=30, pairs=0)
+    assert story.model.status.rollout is not None
+    assert story.model.status.rollout.step.index == 0
+    assert story.model.status.rollout.reason == "AwaitingSamples"
 
 
 def test_the_sticky_header_travels_with_the_weight() -> None:
