@@ -58,7 +58,7 @@ class Record(NamedTuple):
     generation: int = 0
     sequence: int = 0
     latency: float = 0.0
-    """Seconds until the head of the answer."""
+    """Seconds until the first byte of the answer's content, or its head if it has none."""
     revision: str = ""
     request: bytes = b""
     response: bytes = b""

@@ -15,6 +15,7 @@ from tidegate.sidecar.monitor.answers import OTHER, Answers, Edges, Outcome, clo
 from tidegate.sidecar.monitor.book import Book
 from tidegate.sidecar.monitor.pairing import judged, unseen
 from tidegate.sidecar.monitor.payloads import UnparsedError, decode
+from tidegate.sidecar.monitor.payloads.openai import Completion
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.totals import Totals
 from tidegate.sidecar.records import Flag, Kind, Record
@@ -106,10 +107,20 @@ class Intake:
         named = [k if code >= 0 else OTHER for k, code in zip(keys, codes, strict=True)]
         self.book.add_rows(key, decoded.columns, named, decoded.size)
         self.totals.rows += len(keys)
+        if decoded.completion is not None:
+            self._take_completion(decoded.completion, record)
         self.answers.put(record.sequence, key, codes, edges)
         if self.log is not None:
             id_ = issue(self.member, self._secret, record.sequence)
             self.log.add(record, id_, self.track(record.revision), decoded)
+
+    def _take_completion(self, completion: Completion, record: Record) -> None:
+        totals, revision = self.totals, record.revision
+        totals.tokens[revision, "in"] += completion.tokens_in or 0
+        totals.tokens[revision, "out"] += completion.tokens_out or 0
+        totals.ends[revision, completion.end] += 1
+        if completion.streamed:
+            totals.first_token[revision][latency_bin(record.latency)] += 1
 
     def track(self, revision: str) -> str:
         """Which part a revision plays now."""

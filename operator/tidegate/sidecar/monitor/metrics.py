@@ -19,6 +19,7 @@ from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING, bin_upper_seconds
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.prediction_log.uploader import Uploader
+from tidegate.sidecar.monitor.totals import Totals
 
 FEATURES_SHOWN = 50  # a series for each feature of a wide model would be a burden
 SHARE_FLOOR = 1e-4  # an empty bin would make the index infinite
@@ -37,6 +38,8 @@ class SidecarMetrics(Collector):
         self._intake.tick()
         yield from self._traffic()
         yield from self._counters()
+        if self._intake.totals.ends:
+            yield from _completions(self._intake.totals)
         yield from self._routing()
         yield from self._drift()
         if self._intake.log is not None and self._uploader is not None:
@@ -54,7 +57,7 @@ class SidecarMetrics(Collector):
         yield requests
         duration = HistogramMetricFamily(
             "tidegate_request_duration_seconds",
-            "Time from the first byte to the model until the head of its answer.",
+            "Time from the first byte to the model until the first byte of its answer's content.",
             labels=["revision"],
         )
         for revision, bins in totals.latency.items():
@@ -156,6 +159,29 @@ class SidecarMetrics(Collector):
         p = np.array([current.get(k, 0) for k in keys], dtype=np.float64)
         q = np.array([reference.counts.get(k, 0) for k in keys], dtype=np.float64)
         return psi(p / p.sum(), q / q.sum())
+
+
+def _completions(totals: Totals) -> Iterator[Metric]:
+    tokens = CounterMetricFamily(
+        "tidegate_tokens", "Tokens, as answers tell them.", labels=["revision", "direction"]
+    )
+    for (revision, direction), count in totals.tokens.items():
+        tokens.add_metric([revision, direction], count)
+    yield tokens
+    ends = CounterMetricFamily(
+        "tidegate_completions", "Answers made of tokens.", labels=["revision", "finish_reason"]
+    )
+    for (revision, end), count in totals.ends.items():
+        ends.add_metric([revision, end], count)
+    yield ends
+    first = HistogramMetricFamily(
+        "tidegate_first_token_seconds",
+        "Time until the first byte of a streamed answer's content.",
+        labels=["revision"],
+    )
+    for revision, bins in totals.first_token.items():
+        first.add_metric([revision], *_histogram(bins))
+    yield first
 
 
 def _log(log: PredictionLog, uploader: Uploader) -> Iterator[Metric]:

@@ -14,5 +14,11 @@ class Totals:
         self.unparsed: Counter[str] = Counter()
         self.feedback: Counter[str] = Counter()
         self.pairs: Counter[str] = Counter()
+        self.tokens: Counter[tuple[str, str]] = Counter()
+        """By revision and direction, `in` or `out`."""
+        self.ends: Counter[tuple[str, str]] = Counter()
+        """By revision and why an answer ended."""
+        self.first_token: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        """Streamed answers by revision and latency bin."""
         self.rows = 0
         self.dropped = 0

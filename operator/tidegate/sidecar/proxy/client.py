@@ -258,8 +258,12 @@ class Client(asyncio.Protocol):
 
     def answer_part(self, part: bytes) -> None:
         self._outbox.append(part)
-        if self._exchange is not None and self._exchange.counted:
-            self._exchange.given.add(part)
+        exchange = self._exchange
+        if exchange is not None and exchange.counted:
+            if not exchange.has_content:
+                exchange.has_content = True
+                exchange.answered_at = monotonic()
+            exchange.given.add(part)
 
     def pass_on(self, data: bytes) -> None:
         self._transport.write(data)

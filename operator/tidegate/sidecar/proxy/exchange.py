@@ -70,6 +70,7 @@ class Exchange:
         "counted",
         "framing",
         "given",
+        "has_content",
         "head",
         "left_out",
         "route",
@@ -93,9 +94,12 @@ class Exchange:
         self.waiting: list[bytes] = []
         """Parts of the body that came before there was a connection to pass them to."""
         self.started = 0.0
-        """When its first byte went to the model, by the monotonic clock: the loop's one counts whole
-        milliseconds. 0 while there was none."""
+        """When its first byte went to the model, 0 while there was none; by the monotonic clock,
+        because the loop's counts whole milliseconds."""
         self.answered_at = 0.0
+        """When the first byte of the answer's content came, or its head as long as there is none:
+        a server of streams sends the head before it knows what to say."""
+        self.has_content = False
         self.sequence = 0
         self.answer: ResponseHead | None = None
         self.asked = Copy(budget)

@@ -7,7 +7,7 @@ or with the reason why there are none.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tidegate.sidecar.monitor.payloads import csv_rows, rows, tensors
+from tidegate.sidecar.monitor.payloads import csv_rows, openai, rows, tensors
 from tidegate.sidecar.monitor.payloads.content import document, unwrapped
 from tidegate.sidecar.monitor.payloads.table import Columns, UnparsedError, check_size
 from tidegate.sidecar.records import Flag, Record
@@ -35,6 +35,8 @@ class Decoded(NamedTuple):
     """Bytes of the unpacked request: about what its values keep in memory."""
     caller_id: str = ""
     """What the request calls itself, if it does."""
+    completion: openai.Completion | None = None
+    """What is told of an answer that is made of tokens; its request is never read."""
 
 
 def decode(record: Record, names: Sequence[str]) -> Decoded:
@@ -50,7 +52,10 @@ def decode(record: Record, names: Sequence[str]) -> Decoded:
         chunked=bool(flags & _ANSWER_CHUNKED),
         gzipped=bool(flags & _ANSWER_GZIP),
     )
-    predicted = predictions(answer)
+    predicted, completion = _said(answer)
+    if completion is not None:
+        columns = completion.columns(names, record.latency) if names else []
+        return Decoded(columns, predicted, openai.ROW_BYTES, completion=completion)
     if not names:
         return Decoded([], predicted, 0)
     question = unwrapped(
@@ -78,7 +83,20 @@ def _asked(content: bytes, names: Sequence[str]) -> tuple[Columns, str]:
 
 def predictions(content: bytes) -> list[Any]:
     """One prediction for each row of an answer."""
+    return _said(content)[0]
+
+
+def _said(content: bytes) -> tuple[list[Any], openai.Completion | None]:
+    if openai.is_stream(content):
+        completion = openai.from_stream(content)
+        return [completion.end], completion
     found, rest = document(content)
+    if "object" in found and (answer := openai.from_document(found)) is not None:
+        return [answer.end], answer
+    return _values(found, rest), None
+
+
+def _values(found: dict[str, Any], rest: bytes) -> list[Any]:
     match found:
         case {"outputs": [*listed]} if tensors.is_tensors(listed):
             values = tensors.predictions(listed, rest)
