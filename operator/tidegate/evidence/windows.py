@@ -13,8 +13,9 @@ mark, somebody asked the candidate's pods directly) are counted under the genera
 are seen like all others, but they are no evidence between the arms.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Any, NamedTuple
 
 SLOT_SECONDS = 10
@@ -46,7 +47,14 @@ def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
 def _summed(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     if len(a) < len(b):
         a, b = b, a
-    return tuple(x + y for x, y in zip(a, b + (0,) * (len(a) - len(b)), strict=True))
+    return tuple(map(add, a, b if len(a) == len(b) else b + (0,) * (len(a) - len(b))))
+
+
+def _integers(counts: Sequence[int]) -> tuple[int, ...]:
+    """The counts of a feature; one that is no integer shows in the type of their sum."""
+    if type(sum(counts)) is not int:
+        raise TypeError(f"counts must be integers, got {counts!r:.100}")
+    return tuple(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ class Counts:
             errors={str(k): int(v) for k, v in data["errors"].items()},
             latency={str(k): int(v) for k, v in data["latency"].items()},
             rows=int(data["rows"]),
-            features=tuple(tuple(int(n) for n in f) for f in data["features"]),
+            features=tuple(map(_integers, data["features"])),
             predictions={str(k): int(v) for k, v in data["predictions"].items()},
             unparsed={str(k): int(v) for k, v in data["unparsed"].items()},
             dropped=int(data["dropped"]),

@@ -7,9 +7,11 @@ time, so that everybody who looks sees the same ones.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, assert_never
+from functools import cached_property
+from itertools import chain
+from typing import Generic, Literal, TypeVar, assert_never
 
 import numpy as np
 
@@ -86,8 +88,8 @@ def complete_through(spec: DriftPolicySpec, closed_through: int) -> int:
 def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
     """Evaluate every signal on the newest complete windows."""
     newest = newest_window(spec, current.closed_through)
-    counts = _series(current.windows, current.revision, window_slots(spec), newest, Counts())
-    labels = _series(current.labels, current.revision, window_slots(spec), newest, Labels())
+    counts = _Series(current.windows, current.revision, window_slots(spec), newest, Counts())
+    labels = _Series(current.labels, current.revision, window_slots(spec), newest, Labels())
     streams = sum(_streams(s, current.profile) for s in spec.signals)
     threshold = alarm_threshold(max(streams, 1), _windows_per_false_alarm(spec))
     slots = _slots_of(current, window_slots(spec), newest)
@@ -102,7 +104,7 @@ def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
             case "PredictionDrift":
                 return _prediction_drift(signal, spec, current.profile, counts, threshold)
             case "Performance":
-                return _performance(signal, current.profile, labels, threshold)
+                return _performance(signal, current.profile, labels.all, threshold)
             case _:
                 assert_never(signal.type)
 
@@ -148,16 +150,35 @@ def _streams(signal: Signal, profile: Profile) -> int:
     return len(_chosen(signal, profile)) if signal.type == "DataDrift" else 1
 
 
-def _series(
-    blocks: Mapping[BlockKey, T], revision: str, size: int, newest: int, empty: T
-) -> list[T]:
-    """The revision's counts in each of the newest complete windows, oldest first."""
-    series = [empty] * WINDOWS_WEIGHED
-    for key, counts in blocks.items():
-        index = key.slot // size - newest + WINDOWS_WEIGHED - 1
-        if key.revision == revision and 0 <= index < WINDOWS_WEIGHED:
-            series[index] = series[index] + counts
-    return series
+class _Series(Generic[T]):
+    """The revision's counts in each of the newest complete windows, oldest first.
+
+    Only the newest window is looked at always: the others are added up when a distance is beyond
+    its bound, and the evidence for it is weighed.
+    """
+
+    def __init__(
+        self, blocks: Mapping[BlockKey, T], revision: str, size: int, newest: int, empty: T
+    ) -> None:
+        self._empty: T = empty
+        self._windows: list[list[T]] = [[] for _ in range(WINDOWS_WEIGHED)]
+        for key, counts in blocks.items():
+            index = key.slot // size - newest + WINDOWS_WEIGHED - 1
+            if key.revision == revision and 0 <= index < WINDOWS_WEIGHED:
+                self._windows[index].append(counts)
+
+    @property
+    def blocks(self) -> Iterator[T]:
+        return chain.from_iterable(self._windows)
+
+    @cached_property
+    def newest(self) -> T:
+        return sum(self._windows[-1], self._empty)
+
+    @cached_property
+    def all(self) -> list[T]:
+        older: list[T] = [sum(blocks, self._empty) for blocks in self._windows[:-1]]
+        return [*older, self.newest]
 
 
 def _slots_of(current: Current, size: int, newest: int) -> list[Counts]:
@@ -184,18 +205,18 @@ def _data_drift(
     signal: Signal,
     spec: DriftPolicySpec,
     profile: Profile,
-    counts: Sequence[Counts],
+    counts: _Series[Counts],
     slots: Sequence[Counts],
     threshold: float,
 ) -> SignalStatus:
-    rows = counts[-1].rows
+    rows = counts.newest.rows
     if rows < spec.window.min_samples:
         return _unknown(signal, rows, f"{rows} of {spec.window.min_samples} rows in the window.")
     chosen = [i for i in _chosen(signal, profile) if any(profile.features[i].counts)]
     if not chosen:
         message = "The signal looks at no feature that has rows in the reference profile."
         return _unknown(signal, rows, message)
-    if not _fits(counts[-1], profile):
+    if not _fits(counts.newest, profile):
         message = "What the pods count does not fit the features of the reference profile."
         return _unknown(signal, rows, message)
     found = {i: _feature(signal, profile, i, counts, slots, threshold) for i in chosen}
@@ -232,26 +253,26 @@ def _feature(
     signal: Signal,
     profile: Profile,
     index: int,
-    counts: Sequence[Counts],
+    counts: _Series[Counts],
     slots: Sequence[Counts],
     threshold: float,
 ) -> tuple[float, Level]:
     """The PSI of a feature without its noise, and its level."""
     feature = profile.features[index]
     reference = np.asarray(feature.counts, dtype=np.float64)
-    series = [_of_feature(c, index, reference.size) for c in counts]
-    now, bins = series[-1], reference.size
+    bins = reference.size
+    now = _of_feature(counts.newest, index, bins)
     noise = psi_noise(max(now.sum(), 1.0), max(reference.sum(), 1.0), bins)
     distance = max(0.0, float(psi(now, reference)) - noise)
-    clustered = _dispersion([_of_feature(s, index, bins) for s in slots])
     # A constant feature has no shape, yet its values can go missing or become others.
     special = SPECIAL_BINS if bins - SPECIAL_BINS >= 2 else 0
 
     def alarms(bound: float) -> bool:
+        series = [_of_feature(c, index, bins) for c in counts.all]
         detector = DriftDetector(
             bins,
             psi_tolerance_to_eps(bound),
-            clustered,
+            _dispersion([_of_feature(s, index, bins) for s in slots]),
             ordered=isinstance(feature, Number) and special > 0,
             special=special,
             n_ref=int(reference.sum()),
@@ -305,26 +326,27 @@ def _prediction_drift(
     signal: Signal,
     spec: DriftPolicySpec,
     profile: Profile,
-    counts: Sequence[Counts],
+    counts: _Series[Counts],
     threshold: float,
 ) -> SignalStatus:
-    rows = sum(counts[-1].predictions.values())
+    rows = sum(counts.newest.predictions.values())
     if rows < spec.window.min_samples:
         return _unknown(signal, rows, f"{rows} of {spec.window.min_samples} rows in the window.")
     known = profile.predictions.counts
     if not any(known.values()):
         return _unknown(signal, rows, "The reference profile has no predictions.")
-    keys = {*known, *(k for c in counts for k in c.predictions)}
+    keys = {*known, *(k for c in counts.blocks for k in c.predictions)}
     ranked = sorted(keys, key=lambda k: (-known.get(k, 0), k))
     if len(ranked) < 2:
         return SignalStatus(name=signal.name, level="Ok", value="0", samples=rows)
     reference = _binned(known, ranked)
-    series = [_binned(c.predictions, ranked) for c in counts]
+    now = _binned(counts.newest.predictions, ranked)
     noise = jensen_shannon_noise(rows, reference.sum(), reference.size)
-    raw = float(jensen_shannon(series[-1], reference))
+    raw = float(jensen_shannon(now, reference))
     distance = math.sqrt(max(0.0, raw**2 - noise**2))
 
     def alarms(bound: float) -> bool:
+        series = [_binned(c.predictions, ranked) for c in counts.all]
         eps, n_ref = js_tolerance_to_eps(bound), int(reference.sum())
         detector = DriftDetector(reference.size, eps, ordered=False, special=0, n_ref=n_ref)
         return _alarms(detector, series, shares(reference), threshold)

@@ -26,8 +26,9 @@ def lost_values(profile: Profile, blocks: Iterable[Counts], least_rows: int) -> 
 
 
 def _lost(profile: Profile, blocks: Sequence[Counts], rows: int) -> Iterator[str]:
-    for i, feature in enumerate(profile.features):
-        share = sum(_without_value(b.features[i]) for b in blocks) / rows
+    without = map(sum, zip(*([_without_value(f) for f in b.features] for b in blocks), strict=True))
+    for feature, lost in zip(profile.features, without, strict=True):
+        share = lost / rows
         before = _without_value(feature.counts) / max(sum(feature.counts), 1)
         if share - before > LOST_SHARE:
             yield f"{feature.name} ({share:.0%} missing or invalid)"

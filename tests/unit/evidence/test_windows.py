@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,3 +54,10 @@ def test_a_report_survives_json(
 ) -> None:
     report = Report("pod", "r1", 3, 1, 2, 1, windows, labels, refused)
     assert Report.from_json(report.to_json()) == report
+
+
+@pytest.mark.parametrize("counts", [[1.0, 2], ["1"], [None], [[1]], 3, "12"])
+def test_refuses_features_that_are_no_counts(counts: object) -> None:
+    report = Counts(requests=1, rows=1, features=((1,),)).to_json()
+    with pytest.raises(TypeError):
+        Counts.from_json({**report, "features": [counts]})
