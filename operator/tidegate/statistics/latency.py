@@ -55,7 +55,7 @@ def bins_of_increase(increase: float) -> int:
     return bins
 
 
-def increase_of_bins(bins: int) -> float:
+def increase_of_bins(bins: float) -> float:
     """The relative increase that a shift by `bins` stands for; the inverse of `bins_of_increase`.
 
     >>> round(increase_of_bins(2), 3), bins_of_increase(increase_of_bins(7))

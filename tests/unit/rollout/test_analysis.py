@@ -122,6 +122,16 @@ def test_the_estimate_is_in_the_users_unit() -> None:
     assert float(accuracy.estimate) == pytest.approx(-0.19, abs=0.06)
 
 
+def test_the_latency_is_told_as_a_share_with_an_interval() -> None:
+    seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(World(slower=1.2), 30, seed=31))
+    latency = result(seen, "latency")
+    assert latency.estimate is not None
+    assert latency.lower is not None
+    assert latency.upper is not None
+    assert float(latency.estimate) == pytest.approx(0.2, abs=0.07)
+    assert 0 < float(latency.lower) < float(latency.estimate) < float(latency.upper) < 0.6
+
+
 def test_what_both_arms_suffer_is_nobodys_fault() -> None:
     storm = World(errors=(0.2, 0.2), wrong=(0.4, 0.4))
     seen = weigh(ANALYSIS, start(ANALYSIS, 0), ARMS, simulate(storm, 30, seed=4))
