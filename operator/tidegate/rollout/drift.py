@@ -177,8 +177,9 @@ class _Series(Generic[T]):
 
     @cached_property
     def all(self) -> list[T]:
-        older: list[T] = [sum(blocks, self._empty) for blocks in self._windows[:-1]]
-        return [*older, self.newest]
+        found: list[T] = [sum(blocks, self._empty) for blocks in self._windows[:-1]]
+        found.append(self.newest)
+        return found
 
 
 def _slots_of(current: Current, size: int, newest: int) -> list[Counts]:
