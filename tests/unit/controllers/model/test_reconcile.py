@@ -47,6 +47,14 @@ SIGNING_KEY = Ed25519PrivateKey.generate()
 SETTINGS = Settings("tidegate", "op-1", "sidecar:1", "runtime:1", Path("unused"))
 
 
+ERRORS = {
+    "name": "errors",
+    "source": "ErrorRate",
+    "maxAbsoluteIncrease": "0.02",
+    "onBreach": "Rollback",
+}
+
+
 class Died(BaseException):
     """The operator's process is gone; nothing in it may catch this."""
 
@@ -130,6 +138,8 @@ class ScriptedCollector(Collector):
 class World:
     """An API server, a kubelet that starts pods at once, clients, and an operator that may die."""
 
+    metrics: tuple[Mapping[str, str], ...] = (ERRORS,)
+
     def __init__(self, *, error: float, strategy: Mapping[str, Any] = CANARY) -> None:
         self.kube = MortalKube()
         self.now = NOW
@@ -171,14 +181,7 @@ class World:
                         "keepPreviousWarm": "10s",
                         "analysis": {
                             "minSamples": 100,
-                            "metrics": [
-                                {
-                                    "name": "errors",
-                                    "source": "ErrorRate",
-                                    "maxAbsoluteIncrease": "0.02",
-                                    "onBreach": "Rollback",
-                                }
-                            ],
+                            "metrics": list(self.metrics),
                         },
                     },
                 },
