@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
+from tidegate.rollout.verdict import PAIRED
 
 EVENTS = {"ErrorRate": "errors", "LabelledAccuracy": "wrong answers"}
 UNITS = {"ErrorRate": "requests", "LabelledAccuracy": "labelled answers"}
@@ -59,6 +60,8 @@ def counted(result: MetricStatus, metric: Metric | None) -> str:
     seen, stable = result.samples, result.stable_samples
     if not seen:
         return "nothing of the candidate could be compared yet."
+    if result.source == PAIRED:
+        return f"{count(seen)} requests were answered by both revisions."
     if result.events is None or result.stable_events is None:
         return f"{count(seen)} answers against {count(stable)} of stable in the same minutes."
     if result.source == "LatencyQuantile":
@@ -97,6 +100,12 @@ def compared(result: MetricStatus, metric: Metric | None) -> str:
             return f"At that quantile it is about {how}; tolerance {result.tolerance}."
         case "LabelledAccuracy":
             return _points(result, "Its accuracy is", "higher", "lower", "")
+        case "PairedDisagreement":
+            low, high = (_percent(float(b or 0), 1) for b in (result.lower, result.upper))
+            return (
+                f"They disagree on {_percent(float(result.estimate), 1)} of them ({low} to {high}),"
+                f" tolerance {_percent(float(result.tolerance), 1)}."
+            )
         case _:
             return f"The difference is {result.estimate}, tolerance {result.tolerance}."
 

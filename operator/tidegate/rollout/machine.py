@@ -30,7 +30,7 @@ from tidegate.api.meta import duration
 from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import AnalysisStep, Delivery, MetricStatus, Step
 from tidegate.rollout.attribution import Cause, Reading, Remedy, Seen, attribute, of_candidate
-from tidegate.rollout.verdict import Summary, Verdict
+from tidegate.rollout.verdict import PAIRED, Summary, Verdict
 
 DEFAULT_STEPS = (
     Step(set_weight=10),
@@ -284,6 +284,12 @@ def _stay(progress: Progress, reason: Reason, message: str) -> Transition:
 def describe(metric: MetricStatus) -> str:
     """A metric's result as a sentence with its numbers."""
     interval = f" (between {metric.lower} and {metric.upper})" if metric.lower is not None else ""
+    if metric.source == PAIRED:
+        return (
+            f"{metric.name}: the revisions disagree on a share of {metric.estimate}{interval} of "
+            f"{metric.samples} copies, tolerance {metric.tolerance}; evidence of harm "
+            f"1 : {metric.evidence}."
+        )
     return (
         f"{metric.name} differs from stable by {metric.estimate}{interval}, tolerance "
         f"{metric.tolerance}, on {metric.samples} samples of the candidate and "

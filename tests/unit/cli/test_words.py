@@ -70,6 +70,15 @@ def test_latency_names_the_quantile() -> None:
     assert compared(result, LATENCY) == "At that quantile it is about 41% slower; tolerance +25%."
 
 
+def test_pairs_are_told_as_what_both_were_asked() -> None:
+    metric = Metric(name="agreement", source="PairedDisagreement", max_rate="0.1", on_breach="Hold")
+    numbers = {"estimate": "0.1523", "lower": "0.111", "upper": "0.2", "tolerance": "0.1"}
+    result = seen(metric, events=None, stable_events=None, **numbers)
+    assert counted(result, metric) == "812 requests were answered by both revisions."
+    told = compared(result, metric)
+    assert told == "They disagree on 15.2 % of them (11.1 % to 20 %), tolerance 10 %."
+
+
 def test_nothing_compared_is_said() -> None:
     assert "nothing" in counted(seen(ERRORS, samples=0), ERRORS)
     assert compared(seen(ERRORS, estimate=None), ERRORS) == ""

@@ -13,6 +13,7 @@ from tests.unit.sidecar.harness import (
     eventually,
     get,
     once,
+    post,
     routing,
     sidecar,
 )
@@ -66,6 +67,24 @@ async def test_the_mounted_document_counts_like_a_pushed_one(pod: Sidecar) -> No
     assert (await pod.route(routing(4))).json() == {"generation": 5}
     mount(seal(routing(6).to_json(), KEY))
     await eventually(lambda: at(6))
+
+
+async def test_the_last_document_holds_when_its_file_is_gone_or_broken(pod: Sidecar) -> None:
+    """An operator that is gone, or a ConfigMap that somebody has deleted, changes nothing."""
+    mounted = pod.folder / "routing.json"
+    mounted.write_text(seal(routing(7).to_json(), KEY))
+
+    async def taken() -> bool:
+        return (await pod.route(routing(7))).status == 200
+
+    await eventually(taken)
+    mounted.write_text("{broken")
+    assert (await pod.route(routing(6))).json() == {"generation": 7}
+    mounted.unlink()
+    (pod.folder / "public-key.pem").unlink()
+    refused = await pod.route(routing(8))
+    assert (refused.status, refused.json()["reason"]) == (403, "NoPublicKey")
+    assert (await once(pod.port, post(b"{}"))).status == 200
 
 
 async def test_numbers_need_the_operators_token(pod: Sidecar) -> None:

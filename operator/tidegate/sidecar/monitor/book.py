@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.evidence.profile import Profile
-from tidegate.evidence.windows import BlockKey, Counts, slot_of
+from tidegate.evidence.windows import UNDRAWN, BlockKey, Counts, slot_of
 from tidegate.sidecar.monitor.payloads import Columns
 
 CLOSING_SECONDS = 2.0  # answers that come later count in the oldest slot that is still open
@@ -15,7 +15,7 @@ SLOTS_KEPT = 360  # an hour
 MEMORY_LIMIT_BYTES = 32 << 20  # of feature counts; a profile with very many features keeps less
 BYTES_AT_ONCE = 1 << 20  # of payload that may wait with them
 ROWS_AT_ONCE = 512  # rows wait for company: encoding them together is ten times cheaper
-BLOCKS_IN_SLOT = 64  # more generations than this in ten seconds are made up by a client
+BLOCKS_IN_SLOT = 64  # more generations than this in ten seconds are not the operator's doing
 
 
 class Block:
@@ -62,12 +62,12 @@ class Book:
         self.closed_through = first_slot - 1
         self.windows_closed = 0
 
-    def key(self, slot: int, generation: int, revision: str, known_generation: int) -> BlockKey:
+    def key(self, slot: int, generation: int, revision: str) -> BlockKey:
         """The block that a request of `slot` counts in now."""
         slot = max(slot, self.closed_through + 1)
         key = BlockKey(slot, generation, revision)
         if key not in self._blocks and self._in_slot[slot] >= BLOCKS_IN_SLOT:
-            return BlockKey(slot, known_generation, revision)
+            return BlockKey(slot, UNDRAWN, revision)
         return key
 
     def block(self, key: BlockKey) -> Block:

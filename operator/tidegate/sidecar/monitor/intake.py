@@ -67,7 +67,7 @@ class Intake:
             case Kind.ANSWERED | Kind.UNREACHABLE | Kind.TIMEOUT:
                 self._take_request(record)
             case Kind.PAIRED:
-                key = self._key(slot_of(record.arrival), record.generation, record.revision)
+                key = self.book.key(slot_of(record.arrival), record.generation, record.revision)
                 self._take_pairs(key, judged(record, self._edges()), 1)
 
     @property
@@ -79,7 +79,7 @@ class Intake:
         return self.routing.feedback_horizon_seconds if self.routing else DEFAULT_HORIZON_SECONDS
 
     def _take_request(self, record: Record) -> None:
-        key = self._key(slot_of(record.arrival), record.generation, record.revision)
+        key = self.book.key(slot_of(record.arrival), record.generation, record.revision)
         block = self.book.block(key)
         block.requests += 1
         error = error_class(record.kind, record.status)
@@ -129,9 +129,6 @@ class Intake:
             return "candidate"
         return "stable" if routing is None or revision == routing.stable else "previous"
 
-    def _key(self, slot: int, generation: int, revision: str) -> BlockKey:
-        return self.book.key(slot, generation, revision, self.generation)
-
     def _take_pairs(self, key: BlockKey, outcome: Pair, count: int) -> None:
         self.book.block(key).pairs[outcome.value] += count
         self.totals.pairs[outcome.value] += count
@@ -147,7 +144,7 @@ class Intake:
     def _take_tally(self, record: Record) -> None:
         tally = json.loads(record.request)
         slot, generation, revision, kind, status = tally["key"]
-        key = self._key(slot, generation, revision)
+        key = self.book.key(slot, generation, revision)
         if kind == Kind.PAIRED:
             self._take_pairs(key, unseen(status), tally["requests"])
             return
