@@ -123,7 +123,10 @@ def _steps(question: Question, passing: dict[int, dict[str, Forecast]]) -> Itera
     for index, step in enumerate(steps):
         weight = step.set_weight or weight
         seconds = 0.0
-        if step.pause is not None:
+        if step.shadow is not None:
+            copies = question.traffic.requests / SLOT_SECONDS * step.shadow.percent / 100
+            seconds = step.shadow.min_samples / max(copies, 1e-9)
+        elif step.pause is not None:
             seconds = duration(step.pause.duration).total_seconds()
         elif step.analysis is not None:
             own = analysis.min_samples / max(_per_second(question, weight), 1e-9)

@@ -95,9 +95,7 @@ def compared(result: MetricStatus, metric: Metric | None) -> str:
                 f"The candidate's error rate is {_times(result)} stable's, tolerance {tolerance:g}."
             )
         case "LatencyQuantile":
-            moved = float(result.estimate)
-            how = f"{abs(moved):.0%} {'slower' if moved > 0 else 'faster'}" if moved else "as fast"
-            return f"At that quantile it is about {how}; tolerance {result.tolerance}."
+            return f"At that quantile it is {_slower(result)}; tolerance {result.tolerance}."
         case "LabelledAccuracy":
             return _points(result, "Its accuracy is", "higher", "lower", "")
         case "PairedDisagreement":
@@ -173,6 +171,16 @@ def _times(result: MetricStatus) -> str:
         return f"about {1 + float(result.estimate or 0):.2g} times"
     low, high = (1 + float(b) for b in (result.lower, result.upper))
     return f"{low:.3g} to {high:.3g} times"
+
+
+def _slower(result: MetricStatus) -> str:
+    def change(text: str) -> str:
+        return f"{abs(float(text)):.0%} {'slower' if float(text) >= 0 else 'faster'}"
+
+    about = f"about {change(result.estimate or '0')}"
+    if result.lower is None or result.upper is None:
+        return about
+    return f"{about} (between {change(result.lower)} and {change(result.upper)})"
 
 
 def _points(result: MetricStatus, subject: str, up: str, down: str, rest: str) -> str:

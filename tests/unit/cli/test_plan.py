@@ -73,3 +73,11 @@ def test_labels_and_predictions_are_part_of_the_traffic() -> None:
 def test_without_traffic_the_flag_is_named() -> None:
     with pytest.raises(TerminalError, match="--requests-per-second"):
         present_traffic(Recording("growth", "churn"), None)
+
+
+def test_a_shadow_step_takes_its_samples_of_copies() -> None:
+    steps = [{"shadow": {"percent": 20, "minSamples": 500}}, {"setWeight": 10}]
+    delivery = model(delivery={"strategy": {"canary": {"steps": steps}}}).spec.delivery
+    answer = planned(Question("churn", delivery, BUSY, (2.0,)))  # 40 copies a second
+    (line,) = (ln for ln in answer.text.splitlines() if ln.startswith("1/2 shadow"))
+    assert line.split()[-2:] == ["13", "s"]

@@ -68,6 +68,8 @@ def test_latency_names_the_quantile() -> None:
     result = seen(LATENCY, events=90, stable_events=74, estimate="0.41", tolerance="+25%")
     assert counted(result, LATENCY).startswith("90 of 812 requests were slower than stable's p99")
     assert compared(result, LATENCY) == "At that quantile it is about 41% slower; tolerance +25%."
+    sure = result.model_copy(update={"lower": "-0.05", "upper": "0.9"})
+    assert "about 41% slower (between 5% faster and 90% slower)" in compared(sure, LATENCY)
 
 
 def test_pairs_are_told_as_what_both_were_asked() -> None:
