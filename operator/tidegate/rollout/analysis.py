@@ -142,7 +142,7 @@ class _Memory:
                 for m in metrics_of(analysis)
             },
         }
-        packed = zlib.compress(json.dumps(data, sort_keys=True).encode(), level=9)
+        packed = zlib.compress(json.dumps(data, sort_keys=True).encode(), level=1)
         return base64.b64encode(packed).decode()
 
     def fold_windows(self, slot: int, pairs: Sequence[tuple[Counts, Counts]]) -> None:

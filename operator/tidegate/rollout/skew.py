@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegate.evidence.encode import INVALID, MISSING, OUTSIDE, SPECIAL_BINS
+from tidegate.evidence.encode import OUTSIDE, SPECIAL_BINS
 from tidegate.evidence.profile import Category, Number, Profile
 from tidegate.evidence.windows import Counts
 from tidegate.statistics.bins import BinsTest
@@ -84,10 +84,6 @@ class Skew:
         self._layout, self._session = layout, session or 1
         lead = (len(layout.features),)
         self._test = BinsTest(GROUPS + SPECIAL_BINS, lead, horizon=HORIZON_SLOTS)
-        self._into = (
-            _groups(layout.candidate, [(f.candidate, f.alike) for f in layout.features]),
-            _groups(layout.stable, [(f.stable, f.alike) for f in layout.features]),
-        )
 
     def fold(self, candidate: Counts, stable: Counts) -> None:
         """Take in one block of both arms; nothing where the pods count over other bins."""
@@ -95,10 +91,20 @@ class Skew:
         arms = (candidate, stable)
         if any(tuple(map(len, a.features)) != s for a, s in zip(arms, sizes, strict=True)):
             return
-        k1, k0 = (self._table(a, into) for a, into in zip(arms, self._into, strict=True))
+        k1, k0 = (self._table(a, into) for a, into in zip(arms, self._cells(), strict=True))
         rows = candidate.rows + stable.rows
         batch = math.ceil(rows / max(candidate.requests + stable.requests, 1))
         self._test.update(k1, k0, phi=float(self._session * max(batch, 1)))
+
+    def _cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For each bin of each arm, where it is counted."""
+        layout = self._layout
+        of_candidate = tuple((f.candidate, f.alike) for f in layout.features)
+        of_stable = tuple((f.stable, f.alike) for f in layout.features)
+        cells = _groups(layout.candidate, of_candidate)
+        if (layout.stable, of_stable) == (layout.candidate, of_candidate):
+            return cells, cells
+        return cells, _groups(layout.stable, of_stable)
 
     def _table(self, counts: Counts, into: NDArray[np.intp]) -> Floats:
         features, width = len(self._layout.features), GROUPS + SPECIAL_BINS
@@ -152,15 +158,16 @@ def _groups(sizes: Sequence[int], features: Sequence[tuple[int, bool]]) -> NDArr
     its bins, all values that are no special ones, and those outside, are one group.
     """
     width = GROUPS + SPECIAL_BINS
-    nowhere = len(features) * width
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    into = np.full(int(starts[-1]), nowhere, dtype=np.intp)
-    for row, (feature, alike) in enumerate(features):
-        own = sizes[feature] - SPECIAL_BINS
-        cells = np.arange(own) * min(GROUPS, own) // own if alike else np.zeros(own, dtype=int)
-        special = np.zeros(SPECIAL_BINS, dtype=int)
-        special[[MISSING, INVALID]] = GROUPS + np.array([MISSING, INVALID])
-        special[OUTSIDE] = GROUPS + OUTSIDE if alike else 0
-        begin = int(starts[feature])
-        into[begin : begin + sizes[feature]] = row * width + np.concatenate([cells, special])
-    return into
+    row_of = {feature: (row, alike) for row, (feature, alike) in enumerate(features)}
+    into: list[int] = []
+    for feature, size in enumerate(sizes):
+        if feature not in row_of:
+            into += [len(features) * width] * size  # nowhere
+            continue
+        row, alike = row_of[feature]
+        own, first = size - SPECIAL_BINS, row * width
+        groups = min(GROUPS, own) if alike else 1
+        special = [first + GROUPS + i for i in range(SPECIAL_BINS)]
+        special[OUTSIDE] = special[OUTSIDE] if alike else first
+        into += [first + j * groups // own for j in range(own)] + special
+    return np.array(into, dtype=np.intp)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 
 
 def combine(log_e: ArrayLike, weights: ArrayLike) -> float:
@@ -18,7 +17,9 @@ def combine(log_e: ArrayLike, weights: ArrayLike) -> float:
     w = np.asarray(weights, dtype=np.float64)
     if (w < 0).any() or w.sum() <= 0:
         raise ValueError(f"weights must be >= 0 and not all 0, got {w.tolist()}")
-    return float(logsumexp(np.asarray(log_e, dtype=np.float64), b=w / w.sum()))
+    heard = w > 0
+    evidence = np.asarray(log_e, dtype=np.float64)[heard] + np.log(w[heard] / w.sum())
+    return float(np.logaddexp.reduce(evidence))
 
 
 def e_bh(log_e: ArrayLike, alpha: float) -> NDArray[np.intp]:

@@ -21,6 +21,8 @@ PROJECTIONS = 8  # fixed-point steps to the edge's nearest point; more do not ch
 SMALLEST_RATE = 1e-6  # keeps logarithms finite; far below what any slot can show
 EXCESS = np.exp2(np.arange(-1.0, 10.0))  # alternatives above the tolerance, in tolerances
 SHORTFALL = np.array([0.25, 0.5, 0.75, 1.0])  # alternatives below it; 1 = no difference at all
+SHOWN = np.geomspace(1e-4, 0.9, 40)
+GRID = np.concatenate([-SHOWN[::-1], [0.0], SHOWN])  # at which the interval is tested, fine near 0
 LOG_PRIOR_WORSE = np.log(EXCESS**-0.5 / (EXCESS**-0.5).sum())
 LOG_PRIOR_GOOD = np.log(SHORTFALL / SHORTFALL.sum())
 
@@ -74,16 +76,6 @@ def log_bet(  # the counts of a slot, the point bet on, the null's edge
     return np.asarray(on_candidate + on_stable)
 
 
-def difference_grid() -> Floats:
-    """Differences of rates between -0.9 and 0.9, fine near 0, at which the interval is tested.
-
-    >>> difference_grid().size, float(difference_grid()[40])
-    (81, 0.0)
-    """
-    positive = np.geomspace(1e-4, 0.9, 40)
-    return np.concatenate([-positive[::-1], [0.0], positive])
-
-
 class DifferenceTest:
     """Does the candidate's event rate exceed stable's by more than `tol` (a difference of rates)?
 
@@ -126,7 +118,7 @@ class DifferenceTest:
         self._worse = np.zeros(EXCESS.size)
         self._late = np.full(EXCESS.size, -np.inf)
         self._good = np.zeros(SHORTFALL.size)
-        self._edges = np.zeros(difference_grid().size)
+        self._edges = np.zeros(GRID.size)
         self._clusters = Dispersion()
 
     def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
@@ -157,7 +149,7 @@ class DifferenceTest:
         seen = np.full(self._edges.size, level + self._mean_difference())
         q1 = np.concatenate([above, below, seen]).clip(SMALLEST_RATE, 1 - SMALLEST_RATE)
         tolerance = np.full(EXCESS.size + SHORTFALL.size, self.tol)
-        edges = np.concatenate([tolerance, difference_grid()])
+        edges = np.concatenate([tolerance, GRID])
         steps = log_bet(k1, n1, k0, n0, q1, level, edges)
         worse, good, points = np.split(steps, [EXCESS.size, tolerance.size])
         # Near rate 1 no alternative is above the tolerance, and there is nothing to bet on.
@@ -184,11 +176,11 @@ class DifferenceTest:
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
         """The differences not yet refuted at level alpha, valid at any time.
 
-        Formula: edges d of `difference_grid` at which the product over slots of
+        Formula: edges d of `GRID` at which the product over slots of
         `bet(p + mean past difference, p; edge = d)` is below 1/alpha, widened by one grid step.
         """
         kept = np.flatnonzero(self._edges < -math.log(alpha))
-        grid = np.concatenate([[-1.0], difference_grid(), [1.0]])
+        grid = np.concatenate([[-1.0], GRID, [1.0]])
         if kept.size == 0:  # the difference has moved so far that no constant one explains it
             return -1.0, 1.0
         return float(grid[kept[0]]), float(grid[kept[-1] + 2])

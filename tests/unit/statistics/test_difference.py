@@ -9,7 +9,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom
 
 from tidegate.statistics import DifferenceTest
-from tidegate.statistics.difference import difference_grid, log_bet
+from tidegate.statistics.difference import GRID, log_bet
 
 rate = st.floats(1e-5, 1 - 1e-5)
 rows = st.integers(1, 2000)
@@ -161,7 +161,7 @@ def test_a_restored_test_goes_on_bit_for_bit() -> None:
 
 
 def test_grid_of_differences_is_symmetric() -> None:
-    grid = difference_grid()
+    grid = GRID
     assert np.allclose(grid, -grid[::-1])
 
 
