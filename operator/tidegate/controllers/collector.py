@@ -88,12 +88,17 @@ class Member:
 
     def drop_before(self, slot: int, labels_slot: int) -> None:
         """Forget what is older than these slots."""
-        self.windows = {k: v for k, v in self.windows.items() if k.slot >= slot}
-        self.labels = {k: v for k, v in self.labels.items() if k.slot >= labels_slot}
+        _drop(self.windows, slot)
+        _drop(self.labels, labels_slot)
 
     @property
     def empty(self) -> bool:
         return not self.windows and not self.labels
+
+
+def _drop(blocks: dict[BlockKey, T], before: int) -> None:
+    for key in [k for k in blocks if k.slot < before]:
+        del blocks[key]
 
 
 class Sums(Generic[T]):
@@ -116,8 +121,10 @@ class Sums(Generic[T]):
         """The sums as of now, in a mapping that will not change any more."""
         if self._doubted:
             new = self._merge({k: p[k] for k in self._doubted & p.keys()} for p in parts)
-            kept = {k: v for k, v in self._sums.items() if k not in self._doubted}
-            self._sums, self._doubted = {**kept, **new}, set()
+            sums = dict(self._sums)
+            for key in self._doubted:
+                sums.pop(key, None)
+            self._sums, self._doubted = {**sums, **new}, set()
         return self._sums
 
 

@@ -41,6 +41,8 @@ class BlockKey(NamedTuple):
 
 
 def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    if not a or not b:
+        return dict(a or b)
     return {k: a.get(k, 0) + b.get(k, 0) for k in sorted({*a, *b})}
 
 

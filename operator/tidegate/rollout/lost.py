@@ -8,6 +8,7 @@ from tidegate.evidence.windows import Counts
 
 LOST_SHARE = 0.05  # more missing or invalid values than this, over the reference, is a fault
 NAMED = 5
+_MISSING, _INVALID = MISSING - SPECIAL_BINS, INVALID - SPECIAL_BINS  # counted from the end
 
 
 def lost_values(profile: Profile, blocks: Iterable[Counts], least_rows: int) -> str:
@@ -26,13 +27,11 @@ def lost_values(profile: Profile, blocks: Iterable[Counts], least_rows: int) -> 
 
 
 def _lost(profile: Profile, blocks: Sequence[Counts], rows: int) -> Iterator[str]:
-    without = map(sum, zip(*([_without_value(f) for f in b.features] for b in blocks), strict=True))
+    by_block = ([f[_MISSING] + f[_INVALID] for f in b.features] for b in blocks)
+    without = map(sum, zip(*by_block, strict=True))
     for feature, lost in zip(profile.features, without, strict=True):
         share = lost / rows
-        before = _without_value(feature.counts) / max(sum(feature.counts), 1)
+        counts = feature.counts
+        before = (counts[_MISSING] + counts[_INVALID]) / max(sum(counts), 1)
         if share - before > LOST_SHARE:
             yield f"{feature.name} ({share:.0%} missing or invalid)"
-
-
-def _without_value(counts: tuple[int, ...]) -> int:
-    return counts[MISSING - SPECIAL_BINS] + counts[INVALID - SPECIAL_BINS]
