@@ -19,7 +19,7 @@ MEMORY = 0.97  # about thirty slots of past shape the bets
 PRIOR_ROWS = 20.0  # rows of the pooled shares mixed into each arm's past
 LARGEST_BET = 0.95  # of the bet that a single row could ruin
 LOWER = 2.0  # standard errors by which stable's past share of a bin is lowered, for caution
-HALVINGS = 27  # bisection of a share difference down to 1e-8
+HALVINGS = 30  # bisection of a share difference down to 1e-9
 
 
 def js_terms(x: ArrayLike, y: ArrayLike) -> Floats:
