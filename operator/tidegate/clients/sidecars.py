@@ -1,11 +1,11 @@
 """The sidecars' control ports: pull windows, push routing documents, read profiles."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tidegate.errors import TerminalError, TransientError
@@ -105,8 +105,8 @@ class Sidecars:
         if answer.status == 404:
             return 404, None
         try:
-            return answer.status, json.loads(content)
-        except (ValueError, RecursionError) as error:
+            return answer.status, orjson.loads(content)
+        except ValueError as error:
             raise TerminalError("InvalidAnswer", f"{method} {url}: not JSON") from error
 
 

@@ -124,7 +124,7 @@ async def test_another_pod_at_the_address_is_refused() -> None:
         pytest.param({}, id="nothing"),
         pytest.param([], id="a list"),
         pytest.param({**REPORT.to_json(), "windows": [[1, 2]]}, id="a short row"),
-        pytest.param({**REPORT.to_json(), "generation": float("inf")}, id="infinity"),
+        pytest.param({**REPORT.to_json(), "generation": None}, id="no number"),
         pytest.param({**REPORT.to_json(), "refused": []}, id="a list for an object"),
         pytest.param(
             {**REPORT.to_json(), "closedThrough": slot_of(NOW) + 10}, id="slots of the future"
@@ -136,6 +136,16 @@ async def test_what_is_not_a_report_is_refused(data: object) -> None:
         with pytest.raises(TerminalError) as caught:
             await client.windows(pod, after=0, labels_after=0)
     assert caught.value.reason == "InvalidReport"
+
+
+async def test_infinity_is_no_json() -> None:
+    async with serving(answering({**REPORT.to_json(), "generation": float("inf")})) as (
+        client,
+        pod,
+    ):
+        with pytest.raises(TerminalError) as caught:
+            await client.windows(pod, after=0, labels_after=0)
+    assert caught.value.reason == "InvalidAnswer"
 
 
 async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
