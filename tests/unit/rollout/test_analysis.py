@@ -281,29 +281,32 @@ def in_sessions(bound: int | None, *names: str) -> Analysis:
     return ANALYSIS.model_copy(update={"max_requests_per_session": bound, "metrics": metrics})
 
 
-def unhappy_sessions(seed: int, length: int, slots: int = 30) -> Evidence:
-    """Both arms are alike; one session in fifty fails, with all that it asks in one slot."""
+def lasting_sessions(seed: int, slots: int = 60, users: int = 300) -> Evidence:
+    """Both arms are alike; one user in fifty fails with all of his twenty requests.
+
+    He sends two of them in each of ten slots, so that no slot by itself shows a cluster.
+    """
     rng = np.random.default_rng(seed)
+    on_candidate, unhappy = rng.random(users) < 0.2, rng.random(users) < 0.02
     windows: dict[BlockKey, Counts] = {}
     for slot in range(1, slots + 1):
-        for revision, share in ((ARMS.candidate, 0.2), (ARMS.stable, 0.8)):
-            sessions = int(rng.binomial(600 // length, share))
-            failed = length * int(rng.binomial(sessions, 0.02))
-            counts = Counts(requests=length * sessions, errors={"5xx": failed})
+        for revision, there in ((ARMS.candidate, on_candidate), (ARMS.stable, ~on_candidate)):
+            counts = Counts(2 * int(there.sum()), {"5xx": 2 * int((there & unhappy).sum())})
             windows[BlockKey(slot, 7, revision)] = counts
+        leave = slice(slot % 10, None, 10)  # every tenth user gives way to a new one
+        fresh = on_candidate[leave].size
+        on_candidate[leave], unhappy[leave] = rng.random(fresh) < 0.2, rng.random(fresh) < 0.02
     return Evidence(windows, {}, slots, None)
 
 
 def test_sessions_that_fail_as_a_whole_roll_no_good_candidate_back() -> None:
     def rolled_back(analysis: Analysis) -> int:
         looks = (
-            weigh(analysis, start(analysis, 0), ARMS, unhappy_sessions(seed, length=20))
-            for seed in range(60)
+            weigh(analysis, start(analysis, 0), ARMS, lasting_sessions(seed)) for seed in range(40)
         )
         return sum("Fail" in verdicts(w).values() for w in looks)
 
-    assert rolled_back(in_sessions(1, "errors")) > 6, "what is measured here is a real trap"
-    assert rolled_back(in_sessions(None, "errors")) <= 1, "the length is estimated"
+    assert rolled_back(in_sessions(None, "errors")) > 4, "what is measured here is a real trap"
     assert rolled_back(in_sessions(20, "errors")) == 0
 
 
