@@ -16,8 +16,8 @@ def lost_values(profile: Profile, blocks: Iterable[Counts], least_rows: int) -> 
 
     What lies outside the reference is a value all the same. Too few rows say nothing.
     """
-    sizes = [len(f.counts) for f in profile.features]
-    fitting = [b for b in blocks if b.rows and [len(f) for f in b.features] == sizes]
+    sizes = tuple(len(f.counts) for f in profile.features)
+    fitting = [b for b in blocks if b.rows and tuple(map(len, b.features)) == sizes]
     rows = sum(b.rows for b in fitting)
     if rows < least_rows:
         return ""
