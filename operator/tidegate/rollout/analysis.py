@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
 
+import numpy as np
+
 from tidegate.api.names import short_hash
 from tidegate.api.v1alpha1.model import (
     Analysis,
@@ -308,7 +310,11 @@ def breach(
     }
     if not evidence:
         return None
-    together = combine(list(evidence.values()), [1.0] * len(evidence))
+    # What is overruled keeps its weight and has no evidence: weights that depended on what was
+    # seen would make the mean no e-value.
+    silenced = sum(m.on_breach == "Rollback" for m in metrics) - len(evidence)
+    each = [*evidence.values(), *[-math.inf] * silenced]
+    together = combine(each, np.ones(len(each)))
     if together < -math.log(float(analysis.alpha)):
         return None
     return max(evidence, key=lambda name: evidence[name])
