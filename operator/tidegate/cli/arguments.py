@@ -15,7 +15,7 @@ exit codes:
 """
 EVIDENCE = """
 The evidence is read through a port forwarded to the operator's pod, as `kubectl port-forward`
-does: get on leases and create on pods/portforward in the operator's namespace are needed.
+does. In the operator's namespace get on leases, get and create on pods/portforward are needed.
 """
 
 

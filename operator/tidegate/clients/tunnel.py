@@ -51,7 +51,7 @@ async def get(
             return _parsed(await _received(stream, where), where)
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (401, 403):
-            message = f"{where}: {error.status}; the verb create on pods/portforward is needed"
+            message = f"{where}: {error.status}; get and create on pods/portforward are needed"
             raise TerminalError("Forbidden", message) from error
         raise TransientError(f"{where}: {error.status} {error.message}") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -70,8 +70,10 @@ def traffic_of(
     mine = sum(
         (c for k, c in windows.items() if k.slot in span and k.revision == revision), Counts()
     )
-    told = sum((n for k, n in labels.items() if k.revision == revision), Labels())
-    answered = sum(c.requests for k, c in windows.items() if k.revision == revision)
+    # Labels come later than answers: only slots that have some say how many there will be.
+    labelled = [k for k in labels if k.revision == revision and k in windows and k.slot in span]
+    told = sum((labels[k] for k in labelled), Labels())
+    answered = sum(windows[k].requests for k in labelled)
     latency, rows = sum(mine.latency.values()), sum(mine.predictions.values())
     return Traffic(
         requests=sum(c.requests for c in everything) / max(1, len(span)),

@@ -100,7 +100,7 @@ async def test_a_port_that_nobody_listens_on_is_told() -> None:
 
 async def test_a_lack_of_rights_names_the_verb() -> None:
     async with reaching(ApiServer([], status=403)) as how:
-        with pytest.raises(TerminalError, match="create on pods/portforward"):
+        with pytest.raises(TerminalError, match="get and create on pods/portforward"):
             await got(how)
 
 

@@ -16,7 +16,21 @@ from tidegate.controllers.model.state import Observed, Revision, never_served
 from tidegate.rollout.machine import Decision
 
 REJECTED_KEPT = 20
+DECISIONS_KEPT = 20
+DETAILED_KEPT = 5  # older ones keep their sentence: a status is read by everybody, all the time
 WEIGHED = ("Advance", "Hold", "Promote", "RollBack")  # these rest on evidence and show it
+
+
+def remembered(decisions: tuple[DecisionStatus, ...]) -> tuple[DecisionStatus, ...]:
+    """What the status keeps of all decisions so far, oldest first."""
+    kept = decisions[-DECISIONS_KEPT:]
+    detailed = {d.id for d in [d for d in kept if d.metrics][-DETAILED_KEPT:]}
+    return tuple(
+        d
+        if d.id in detailed or not d.metrics
+        else d.model_copy(update={"metrics": (), "evidence": None})
+        for d in kept
+    )
 
 
 def stopped(seen: Observed, candidate: Revision | None) -> Iterator[tuple[str, Decision]]:

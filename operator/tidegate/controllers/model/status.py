@@ -7,6 +7,7 @@ from typing import Literal
 from tidegate.api.meta import Condition, merge_conditions, parse_timestamp, timestamp
 from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model import ModelStatus, RevisionStatus, RolloutStatus
+from tidegate.controllers.model.decisions import remembered
 from tidegate.controllers.model.plan import Plan
 from tidegate.controllers.model.routing import confirmed
 from tidegate.controllers.model.state import Observed, Revision
@@ -21,7 +22,6 @@ State = Literal["True", "False", "Unknown"]
 # young rollout, which somebody looks at, tells each slot, and one of days tells each minute.
 MOST_OFTEN, LEAST_OFTEN = timedelta(seconds=SLOT_SECONDS), timedelta(minutes=1)
 OFTEN_AS_AGE = 20
-DECISIONS_KEPT = 20
 
 
 def status(
@@ -41,7 +41,7 @@ def status(
         rejected=plan.rejected,
         rollout=plan.rollout,
         drift=seen.drift,
-        decisions=(*old.decisions, *plan.decisions)[-DECISIONS_KEPT:],
+        decisions=remembered((*old.decisions, *plan.decisions)),
         conditions=conditions,
     )
     return _throttled(old, new)
