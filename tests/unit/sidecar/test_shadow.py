@@ -25,7 +25,7 @@ from tests.unit.sidecar.upstream import Asked, predictions, response, upstream
 from tidegate.sidecar.proxy.exchange import Budget, Exchange
 from tidegate.sidecar.proxy.heads import parse_request, parse_response
 from tidegate.sidecar.proxy.lane import ANSWER_SECONDS
-from tidegate.sidecar.proxy.shadow import HELD_BYTES, LANES, Shadow
+from tidegate.sidecar.proxy.shadow import HELD_BYTES, LANES, WAITING, Shadow
 from tidegate.sidecar.proxy.split import Route, Tcp
 from tidegate.sidecar.records import Flag, Kind, Record
 from tidegate.traffic import marks
@@ -208,6 +208,7 @@ def answered(size: int) -> Exchange:
     exchange = Exchange(head, Route(Tcp("x", 1), 1, "r"), 5.0, budget, counted=True)
     exchange.asked.add(bytes(size))
     exchange.given.add(bytes(size))
+    exchange.answered_at = time.monotonic()
     return exchange
 
 
@@ -232,13 +233,28 @@ async def test_what_waits_is_bounded_and_the_rest_is_dropped_and_counted() -> No
         assert {(r.kind, r.revision, r.generation, r.request) for r in dropped} == {
             (Kind.PAIRED, CANDIDATE, 7, b"")
         }
-        late = asyncio.get_running_loop().time() + ANSWER_SECONDS + 1
-        for _ in range(3):
-            shadow.sweep(late)
-        assert sum(r.status == 0 for r in kept.records) == 39
+        late = time.monotonic() + ANSWER_SECONDS + 1
+        shadow.sweep(late)
+        assert sum(r.status == 0 for r in kept.records) == LANES
+        dropped = [r for r in kept.records if r.flags == Flag.NO_ROOM]
+        assert len(dropped) == 61 + 39 - 2 * LANES, "what has waited too long tells nothing"
+        shadow.sweep(late)
+        assert len(kept.records) == 100, "every copy is told of once"
         shadow.copy(answered(size), ANSWER, route)
         assert len(kept.records) == 100, "there is room again"
         shadow.sweep(late)
+
+
+async def test_a_backlog_of_small_copies_is_bounded_too() -> None:
+    kept = Kept()
+    shadow = Shadow(kept)
+    nowhere = Route(Tcp("127.0.0.1", 1), 7, CANDIDATE, b"x-tidegate-routed: m")
+    for _ in range(LANES + WAITING + 5):
+        shadow.copy(answered(1), ANSWER, nowhere)
+    assert [r.flags for r in kept.records] == [Flag.NO_ROOM] * 5
+    for _ in range(2):
+        shadow.sweep(time.monotonic() + ANSWER_SECONDS + 1)
+    assert len(kept.records) == LANES + WAITING + 5
 
 
 async def test_an_answer_that_is_far_too_large_is_not_kept() -> None:

@@ -22,6 +22,8 @@ class Copied(NamedTuple):
     request: bytes
     record: Record
     """With stable's answer in the place of the request."""
+    since: float
+    """Loop time of stable's answer."""
 
     @property
     def size(self) -> int:

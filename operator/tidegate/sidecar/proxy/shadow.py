@@ -9,13 +9,14 @@ from typing import Protocol
 
 from tidegate.sidecar.proxy.exchange import Exchange, wrapping
 from tidegate.sidecar.proxy.heads import ResponseHead, with_header
-from tidegate.sidecar.proxy.lane import Copied, Lane
+from tidegate.sidecar.proxy.lane import ANSWER_SECONDS, Copied, Lane
 from tidegate.sidecar.proxy.split import Route
 from tidegate.sidecar.records import Flag, Kind, Record
 from tidegate.traffic import marks
 
 LANES = 16  # copies under way at once
-HELD_BYTES = 8 << 20  # of requests and answers that wait for the candidate
+WAITING = 512  # copies that may wait for a lane: a burst, not a backlog
+HELD_BYTES = 8 << 20  # of requests and answers that wait for a lane or for the candidate
 
 
 class Sink(Protocol):
@@ -57,18 +58,25 @@ class Shadow:
                 flags=wrapping(answer, Flag.REQUEST_CHUNKED, Flag.REQUEST_GZIP),
                 request=exchange.given.joined(),
             ),
+            exchange.answered_at,
         )
-        if self._held + copied.size > HELD_BYTES:
-            self._sink.send(record._replace(flags=Flag.NO_ROOM))
-            return
         self._held += copied.size
+        if self._held > HELD_BYTES or len(self._waiting) >= WAITING:
+            self._drop(copied)
+            return
         self._waiting.append(copied)
         self._dispatch()
 
     def sweep(self, now: float) -> None:
-        """Look after lanes whose candidate does not answer."""
+        """Look after lanes whose candidate does not answer, and after those who wait for one."""
         for lane in tuple(self._busy):
             lane.sweep(now)
+        while self._waiting and now - self._waiting[0].since > ANSWER_SECONDS:
+            self._drop(self._waiting.popleft())
+
+    def _drop(self, copied: Copied) -> None:
+        self._held -= copied.size
+        self._sink.send(copied.record._replace(flags=Flag.NO_ROOM, request=b""))
 
     def _dispatch(self) -> None:
         while self._free and self._waiting:
