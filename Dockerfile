@@ -4,6 +4,7 @@
 #   wheels/             the wheels of all dependencies
 #   dependencies.txt    their pinned names, so that this layer is built anew only when they change
 #   tidegate-*.whl      Tidegate itself
+#   compiled/           for the sidecar: modules of the request path in C, or nothing
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS python
@@ -27,6 +28,8 @@ ENV USER=tidegate
 ENTRYPOINT ["python", "-m", "tidegate.controllers"]
 
 FROM python AS sidecar
+# Python takes a compiled module before the source beside it.
+COPY compiled/ /opt/tidegate/lib/python3.11/site-packages/
 ENTRYPOINT ["python", "-m", "tidegate.sidecar"]
 
 FROM python AS runtime

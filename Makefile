@@ -22,7 +22,7 @@ demo: .venv/.complete ## Show the whole story on a real cluster (KUBECONFIG and 
 demo-down: .venv/.complete ## Remove all that the demo made, the cluster too if the demo made it
 	$(BIN)/python -m hack.demo down
 
-test: .venv/.complete ## Run all tests; TIER=unit, integration or e2e runs one tier
+test: .venv/.complete ## Run all tests; TIER=unit, integration, compiled or e2e runs one
 	$(BIN)/python -m hack.suite $(TIER)
 
 check: .venv/.complete ## The gate of every commit: lint, types, import contracts, spelling, unit tests

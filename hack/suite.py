@@ -8,12 +8,16 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from hack.compiled import compile_into
 from hack.target import ROOT, Target, TargetError, reach, release
 
 PROGRESS_SECONDS = 30.0
@@ -31,13 +35,16 @@ class Tier:
     instance: str = ""
     """The local cluster it runs on; none, if empty."""
     has_node: bool = False
+    is_compiled: bool = False
+    """With the request path in C, as the image of the sidecar has it."""
 
 
 UNIT = Tier("unit", ())
 # A control plane of its own: two runs on a machine leave each other alone.
 INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
 E2E = Tier("e2e", ("tests/e2e",), instance="default", has_node=True)
-LANES = ((E2E,), (UNIT, INTEGRATION))
+COMPILED = Tier("compiled", ("tests/unit/sidecar",), is_compiled=True)
+LANES = ((E2E,), (UNIT, INTEGRATION, COMPILED))
 
 
 @dataclass(slots=True)
@@ -77,6 +84,11 @@ class Run:
 @asynccontextmanager
 async def environment(tier: Tier) -> AsyncIterator[Mapping[str, str]]:
     """The environment of a tier's tests; a cluster that was made for it goes with it."""
+    if tier.is_compiled:
+        with tempfile.TemporaryDirectory() as folder:
+            await asyncio.to_thread(compile_into, Path(folder))
+            yield os.environ | {"PYTHONPATH": folder}
+        return
     if not tier.instance:
         yield os.environ
         return
@@ -115,6 +127,9 @@ async def run(ended: Run) -> None:
                 raise
     except TargetError as error:
         ended.take(f"no cluster to run on: {error}\n".encode())
+        exit_code = 1
+    except subprocess.CalledProcessError as error:
+        ended.take(f"nothing was compiled:\n{error.stdout}\n{error.stderr}\n".encode())
         exit_code = 1
     ended.end(exit_code)
 

@@ -35,6 +35,8 @@ def label_text(value: object) -> str | None:
     """
     if value is None or isinstance(value, str):
         return value
+    if type(value) is int:  # before those that are asked what they are, which takes longer
+        return str(value)
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
     if isinstance(value, Integral):

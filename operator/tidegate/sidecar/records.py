@@ -32,6 +32,9 @@ class Kind(IntEnum):
     the candidate's status, 0 if there was none. NO_ROOM: the copy was not made."""
 
 
+_KINDS = tuple(Kind)  # by number: an enumeration takes longer to be asked
+
+
 class Flag(IntFlag):
     """How the copied bodies are wrapped, or why they are not there."""
 
@@ -110,7 +113,7 @@ class Reader:
             answer = ask + request
             caller = answer + response
             yield Record(
-                Kind(kind),
+                _KINDS[kind],
                 flags,
                 status,
                 arrival,

@@ -24,7 +24,7 @@ def record(question: bytes, answer: bytes = b'{"predictions":[1]}', flags: int =
 def columns_of(question: object, rows: int, names: Sequence[str] = NAMES) -> Columns:
     answer = orjson.dumps({"predictions": [0] * rows})
     content = question if isinstance(question, bytes) else orjson.dumps(question)
-    return decode(record(content, answer), names).columns
+    return list(map(list, decode(record(content, answer), names).columns))
 
 
 def predicted(answer: object) -> list[Any]:
@@ -177,7 +177,7 @@ def test_wrapped_bodies_are_unwrapped() -> None:
     question = gzip.compress(b'{"instances":[[1,"a"]]}')
     answer = b'8\r\n{"predic\r\nb\r\ntions":[1]}\r\n0\r\n\r\n'
     flags = Flag.REQUEST_GZIP | Flag.RESPONSE_CHUNKED
-    assert decode(record(question, answer, flags), NAMES) == Decoded([[1], ["a"]], [1], 23)
+    assert decode(record(question, answer, flags), NAMES) == Decoded([(1,), ("a",)], [1], 23)
 
 
 def test_nan_is_read_though_it_is_no_json() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class Block:
         "pairs",
         "pending",
         "pending_bytes",
+        "pending_rows",
         "predictions",
         "requests",
         "rows",
@@ -43,8 +45,8 @@ class Block:
         self.unparsed: Counter[str] = Counter()
         self.pairs: Counter[str] = Counter()
         self.features: NDArray[np.int64] = np.zeros(bins, dtype=np.int64)
-        self.pending: Columns = []
-        self.pending_bytes = 0
+        self.pending: list[Columns] = []
+        self.pending_rows = self.pending_bytes = 0
 
 
 class Book:
@@ -87,23 +89,22 @@ class Book:
         block.predictions.update(predicted)
         if not columns:
             return
-        if block.pending:
-            for column, more in zip(block.pending, columns, strict=True):
-                column.extend(more)
-        else:
-            block.pending = [list(column) for column in columns]
+        block.pending.append(columns)
+        block.pending_rows += len(predicted)
         block.pending_bytes += size
-        if len(block.pending[0]) >= ROWS_AT_ONCE or block.pending_bytes >= BYTES_AT_ONCE:
+        if block.pending_rows >= ROWS_AT_ONCE or block.pending_bytes >= BYTES_AT_ONCE:
             self._encode(block)
 
     def _encode(self, block: Block) -> None:
         if self._profile is None or not block.pending:
             return
         names = (f.name for f in self._profile.features)
-        columns = dict(zip(names, block.pending, strict=True))
-        block.features += np.concatenate(self._profile.encode(columns))
+        columns = map(list, map(chain.from_iterable, zip(*block.pending, strict=True)))
+        block.features += np.concatenate(
+            self._profile.encode(dict(zip(names, columns, strict=True)))
+        )
         block.pending = []
-        block.pending_bytes = 0
+        block.pending_rows = block.pending_bytes = 0
 
     def advance(self, now: float) -> None:
         """Close the slots that are over and forget what is too old."""

@@ -54,6 +54,8 @@ class Intake:
     def take(self, record: Record) -> None:
         """Count one record."""
         match record.kind:
+            case Kind.ANSWERED | Kind.UNREACHABLE | Kind.TIMEOUT:
+                self._take_request(record)
             case Kind.HELLO:
                 hello = json.loads(record.request)
                 self._secret = bytes.fromhex(hello["secret"])
@@ -64,8 +66,6 @@ class Intake:
                     self.routing = routing  # a queued one may come after a newer one
             case Kind.TALLY:
                 self._take_tally(record)
-            case Kind.ANSWERED | Kind.UNREACHABLE | Kind.TIMEOUT:
-                self._take_request(record)
             case Kind.PAIRED:
                 key = self.book.key(slot_of(record.arrival), record.generation, record.revision)
                 self._take_pairs(key, judged(record, self._edges()), 1)

@@ -75,7 +75,9 @@ class Channel:
             return
         try:
             while self._unsent or self._next_batch():
-                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+                # On two lines: compiled, a call inside of the brackets would be made twice.
+                sent = self._socket.send(self._unsent)
+                self._unsent = self._unsent[sent:]
         except BlockingIOError:
             self._block()
         except OSError:

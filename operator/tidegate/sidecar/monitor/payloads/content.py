@@ -44,7 +44,7 @@ def document(content: bytes) -> tuple[dict[str, Any], bytes]:
 
     How long the JSON is follows from the JSON itself, so that no header has to be known.
     """
-    if (
+    if len(content) > PARTS_LIMIT and (
         content.count(b",") > VALUES_LIMIT
         or content.count(b"[") + content.count(b"{") > PARTS_LIMIT
     ):

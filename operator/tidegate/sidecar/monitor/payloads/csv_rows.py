@@ -40,7 +40,7 @@ def features(content: bytes, names: Sequence[str]) -> Columns:
     return [_typed(cells) for cells in from_named_rows(header, found, names)]
 
 
-def _typed(cells: list[Any]) -> list[Any]:
+def _typed(cells: Sequence[Any]) -> list[Any]:
     """All cells of a column as numbers, else all as booleans, else as text."""
     present = [cell for cell in cells if cell is not None and cell not in _MISSING]
     for read in _TYPES:

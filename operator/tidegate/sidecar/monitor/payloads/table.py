@@ -6,7 +6,7 @@ from typing import Any
 ROWS_LIMIT = 1 << 16
 VALUES_LIMIT = 1 << 19  # of one payload: a row of few bytes must not become a thousand columns
 
-Columns = list[list[Any]]
+Columns = Sequence[Sequence[Any]]
 """The values of each feature, in the profile's order."""
 
 
@@ -33,7 +33,7 @@ def from_rows(rows: Sequence[Any], names: Sequence[str]) -> Columns:
     if kinds == {list}:
         if set(map(len, rows)) != {len(names)}:
             raise UnparsedError("feature_count")
-        return list(map(list, zip(*rows, strict=True)))
+        return list(zip(*rows, strict=True))
     if kinds == {dict}:
         if not any(name in row for row in rows for name in names):
             raise UnparsedError("feature_names")
