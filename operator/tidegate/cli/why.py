@@ -9,7 +9,7 @@ from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.api.v1alpha1.model import Analysis, DecisionStatus, Model, RolloutStatus
 from tidegate.cli.access import Access
 from tidegate.cli.answer import Answer
-from tidegate.cli.words import by_name, guarantee, missing, paragraphs, remaining
+from tidegate.cli.words import READINGS, by_name, guarantee, missing, paragraphs, remaining
 from tidegate.rollout.analysis import digest_of, metrics_of
 
 DEEDS = {
@@ -94,6 +94,7 @@ def _now(model: Model) -> Iterator[str]:
         f"since {rollout.step.started_at} ({rollout.reason})."
     )
     yield f"    {rollout.message}"
+    yield from _reading(rollout.cause)
     analysis = model.spec.delivery.analysis
     rate = samples_per_second(rollout)
     metrics = by_name(metrics_of(analysis))
@@ -103,6 +104,12 @@ def _now(model: Model) -> Iterator[str]:
         yield f"    {paragraph}"
         if result.verdict == "Inconclusive":
             yield f"        To pass: {missing(result, analysis, rate)}"
+
+
+def _reading(cause: str) -> Iterator[str]:
+    """What has happened, where that is known and worth a word."""
+    if cause in READINGS:
+        yield f"    What happened: {READINGS[cause]} ({cause})."
 
 
 def samples_per_second(rollout: RolloutStatus) -> float | None:
@@ -124,6 +131,7 @@ def _drift(model: Model, policy: DriftPolicy | None) -> Iterator[str]:
         return
     yield ""
     yield f"DriftPolicy {policy.metadata.name}: {seen.level}"
+    yield from _reading(seen.cause)
     for signal in seen.signals:
         yield f"    {signal.name}: {signal.level}. {signal.message}".rstrip()
     if seen.last_action is not None:

@@ -1,13 +1,23 @@
 """Evidence in plain words: what was counted, what follows, what is still missing. Pure."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
+from tidegate.rollout.attribution import Cause
 from tidegate.rollout.verdict import PAIRED
 
 EVENTS = {"ErrorRate": "errors", "LabelledAccuracy": "wrong answers"}
+READINGS: Mapping[str, str] = {
+    Cause.BAD_CANDIDATE: "the candidate is worse than stable on the same kind of requests",
+    Cause.DIFFERENT_CANDIDATE: "the candidate answers differently; nothing says that it is worse",
+    Cause.ROUTING_SKEW: "both versions get different inputs, so their answers can't be compared",
+    Cause.BROKEN_DATA: "features have lost their values before they came to the model",
+    Cause.CONCEPT_DRIFT: "quality has fallen while the inputs stand still: the truth has changed",
+    Cause.DECAY: "quality has fallen, and the inputs are no longer those of the training",
+    Cause.SHARED_DRIFT: "the inputs have moved for every version alike",
+}
 UNITS = {"ErrorRate": "requests", "LabelledAccuracy": "labelled answers"}
 
 

@@ -66,6 +66,7 @@ async def test_the_drift_policy_is_heard_too() -> None:
                     {
                         "name": "churn",
                         "level": "Breach",
+                        "cause": "SharedDrift",
                         "signals": [{"name": "inputs", "level": "Breach", "message": "Age moved."}],
                         "lastAction": {"do": "Retrain", "at": "then", "reason": "RetrainStarted"},
                         "nextRetrainAllowedAt": "tomorrow",
@@ -76,6 +77,7 @@ async def test_the_drift_policy_is_heard_too() -> None:
     )
     text = (await why(Known([watched], [policy]), "churn", last=5)).text
     assert "DriftPolicy clinic: Breach" in text
+    assert "What happened: the inputs have moved for every version alike (SharedDrift)." in text
     assert "inputs: Breach. Age moved." in text
     assert "No retraining before tomorrow." in text
 
