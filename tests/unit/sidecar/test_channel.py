@@ -83,3 +83,31 @@ async def test_the_next_monitor_gets_what_the_last_one_was_not_sent() -> None:
     assert [r.sequence for r in second[1:]] == list(range(missing, 31))
     channel.detach()
     theirs.close()
+
+
+async def test_what_has_queued_up_is_sent_before_the_end() -> None:
+    channel = Channel(asyncio.get_running_loop())
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    channel.attach(ours, [])
+    for sequence in range(1, 31):
+        channel.send(answered(sequence))
+    reading = asyncio.create_task(drain(theirs, lambda record: record.sequence == 30))
+    await channel.drain(10.0)
+    channel.detach()
+    assert [r.sequence for r in await reading] == list(range(1, 31))
+    theirs.close()
+
+
+async def test_the_end_does_not_wait_for_a_monitor_that_hangs() -> None:
+    channel = Channel(asyncio.get_running_loop())
+    await channel.drain(10.0)  # nor for one that is not there
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    channel.attach(ours, [])
+    for sequence in range(30):
+        channel.send(answered(sequence))
+    async with asyncio.timeout(5.0):
+        await channel.drain(0.05)
+    channel.detach()
+    theirs.close()

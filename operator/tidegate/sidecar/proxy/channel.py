@@ -14,6 +14,7 @@ from tidegate.sidecar.records import Kind, Record, pack
 
 QUEUE_LIMIT_BYTES = 8 << 20
 BATCH_BYTES = 256 << 10  # about what a socket takes at once
+DRAIN_POLL_SECONDS = 0.01
 BATCH_SECONDS = 0.005  # records wait this long for company; nobody waits for them
 
 
@@ -36,7 +37,7 @@ class Channel:
         self._socket = ours
         for record in reversed(hello):
             self._put_first(pack(record))
-        self.flush()
+        self._flush()
 
     def detach(self) -> None:
         """The monitor is gone: keep what it has not been sent, whole records only."""
@@ -62,14 +63,21 @@ class Channel:
             self._queued_bytes += len(data)
         if not self._scheduled and not self._blocked and self._socket is not None:
             self._scheduled = True
-            self._loop.call_later(BATCH_SECONDS, self.flush)
+            self._loop.call_later(BATCH_SECONDS, self._flush)
 
     def _put_first(self, data: bytes) -> None:
         self._queue.appendleft(data)
         self._queued_bytes += len(data)
 
-    def flush(self) -> None:
-        """Send what has queued up, as far as the monitor takes it."""
+    async def drain(self, seconds: float) -> None:
+        """Wait until the monitor has been sent everything, if there is one."""
+        end = self._loop.time() + seconds
+        self._flush()
+        # The socket's writer is at work meanwhile; an event for this one end would cost each batch.
+        while self._unsent and self._socket and self._loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+
+    def _flush(self) -> None:
         self._scheduled = False
         if self._socket is None:
             return
@@ -102,7 +110,7 @@ class Channel:
 
     def _block(self) -> None:
         if not self._blocked and self._socket is not None:
-            self._loop.add_writer(self._socket, self.flush)
+            self._loop.add_writer(self._socket, self._flush)
             self._blocked = True
 
     def _unblock(self) -> None:

@@ -106,7 +106,10 @@ async def _serve(
     control_server.close()
     for task in (*background, farewell):
         task.cancel()
-    await supervisor.stop(end + STOP_SECONDS - loop.time())
+    end += STOP_SECONDS
+    if settings.log is not None:
+        await channel.drain((end - loop.time()) / 2)
+    await supervisor.stop(end - loop.time())
     for task in ended:
         task.result()  # a background task that broke ends the process with its error
 

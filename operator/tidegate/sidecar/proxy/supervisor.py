@@ -66,7 +66,6 @@ class Supervisor:
 
     async def stop(self, seconds: float) -> None:
         """Close the channel, which ends the monitor once it has read what was sent."""
-        self._channel.flush()
         self._channel.detach()
         if self._process is None or self._process.returncode is not None:
             return
