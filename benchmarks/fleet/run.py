@@ -1,0 +1,168 @@
+"""What do 5,000 Models cost the operator's decisions? Processor time of each Model's minute."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import orjson
+from benchmarks.fleet import recorded
+from benchmarks.report import put, table
+from typing_extensions import override
+
+from tidegate.api.meta import ObjectKey
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.model import Analysis, Model
+from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.controllers.collector import Collector, Gathered
+from tidegate.controllers.drift_policy.plan import plan
+from tidegate.controllers.drift_policy.state import Observed, Watched
+from tidegate.evidence.profile import Profile
+from tidegate.evidence.windows import SLOT_SECONDS, Report
+from tidegate.rollout.analysis import Arms, Evidence, start, weigh
+from tidegate.rollout.drift import Current
+from tidegate.rollout.skew import layout_of
+
+HERE = Path(__file__).parent
+MODELS = 5_000
+PAST, MEASURED = 70, 30  # minutes; the operator keeps an hour
+MINUTE_MS = 60_000
+KEY = ObjectKey("Model", "growth", "churn")
+ARMS = Arms(recorded.STABLE, recorded.CANDIDATE)
+
+Decide = tuple[str, Callable[[Gathered], None]]
+"""A stage of the decision, and what it does."""
+
+
+class Recorded(Sidecars):
+    """Answers with what was recorded, a minute at a time; parsed as the client parses it."""
+
+    def __init__(self, reference: Profile) -> None:
+        self.next: dict[str, asyncio.Queue[bytes]] = {}
+        self._reference = reference
+
+    @override
+    async def windows(self, target: Target, *, after: int, labels_after: int) -> Report:
+        answer = await self.next.setdefault(target.uid, asyncio.Queue()).get()
+        return Report.from_json(orjson.loads(answer))
+
+    @override
+    async def profile(self, target: Target) -> Profile | None:
+        return self._reference
+
+
+@dataclass
+class Clock:
+    """Processor time by stage; the minutes of the past are not counted."""
+
+    counts: bool = False
+    stages: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, stage: str, began: float) -> None:
+        if self.counts:
+            took = 1000 * (time.process_time() - began)
+            self.stages.setdefault(stage, []).append(took)
+
+
+def main(runs: int, *, write: bool) -> None:
+    measured = min(runs, MEASURED)
+    block = asyncio.run(fleet_table(measured))
+    print(f"\n{block}", flush=True)
+    if write:
+        put(HERE / "README.md", "fleet", block)
+
+
+async def fleet_table(measured: int) -> str:
+    rows = []
+    for name, rollout in (("quiet", False), ("in a rollout", True)):
+        stages = await _minutes(measured, rollout=rollout)
+        means = {stage: float(np.mean(took)) for stage, took in stages.items()}
+        total = sum(means.values())
+        rows += [_row(f"{name}: {stage}", ms) for stage, ms in means.items()]
+        rows.append(_row(f"**a Model {name}**", total))
+    return table(["a minute of a Model", "ms", f"{MODELS:,} of them, % of a core"], rows)
+
+
+def _row(name: str, ms: float) -> list[str]:
+    return [name, f"{ms:.2f}", f"{100 * MODELS * ms / MINUTE_MS:.0f}"]
+
+
+async def _minutes(measured: int, *, rollout: bool) -> dict[str, list[float]]:
+    """Processor milliseconds of each measured minute, by stage."""
+    clock, reference = Clock(), recorded.profile(np.random.default_rng(recorded.SEED))
+    sidecars, news = Recorded(reference), asyncio.Queue[ObjectKey]()
+    collector = Collector(sidecars, clock=lambda: 0.0, on_news=news.put_nowait)
+    targets = recorded.targets(rollout=rollout)
+    collector.follow(
+        KEY, targets, after=recorded.FIRST_SLOT - 1, every=0.0, generation=1, envelope=None
+    )
+    stage, look = _weighing(reference) if rollout else _watching(reference)
+    try:
+        for number, answers in enumerate(recorded.minutes(PAST + measured, rollout=rollout)):
+            clock.counts = number >= PAST
+            began = time.process_time()
+            for uid, answer in answers.items():
+                sidecars.next.setdefault(uid, asyncio.Queue()).put_nowait(answer)
+            last = recorded.last_slot(number)
+            while (collector.gathered(KEY).closed_through or 0) < last:
+                await news.get()
+            gathered = collector.gathered(KEY)
+            clock.add("read and add up the reports of three pods", began)
+            began = time.process_time()
+            look(gathered)
+            clock.add(stage, began)
+    finally:
+        await collector.close()
+    return clock.stages
+
+
+def _watching(reference: Profile) -> Decide:
+    """A look of a DriftPolicy each minute; its windows are ten minutes long."""
+    policy = DriftPolicy.model_validate(
+        {
+            "metadata": {"name": "tabular", "namespace": KEY.namespace},
+            "spec": {
+                "window": {"size": "10m"},
+                "signals": [
+                    {"name": "inputs", "type": "DataDrift", "warn": "0.1", "breach": "0.25"},
+                    {"name": "answers", "type": "PredictionDrift", "breach": "0.15"},
+                    {"name": "accuracy", "type": "Performance", "maxRelativeDrop": "0.05"},
+                ],
+            },
+        }
+    )
+    model = Model.model_validate(
+        {
+            "metadata": {"name": KEY.name, "namespace": KEY.namespace},
+            "spec": {"artifact": {"fromTraining": {}}},
+        }
+    )
+
+    def look(seen: Gathered) -> None:
+        nonlocal policy
+        through = seen.closed_through or 0
+        current = Current(recorded.STABLE, reference, seen.windows, seen.labels, through)
+        now = datetime.fromtimestamp(SLOT_SECONDS * through, UTC)
+        found = plan(Observed(policy, (Watched(model, current),)), now)
+        status = policy.status.model_copy(update={"models": found.models})
+        policy = policy.model_copy(update={"status": status})
+
+    return "watch for drift", look
+
+
+def _weighing(reference: Profile) -> Decide:
+    """A look at a rollout each minute, with the default metrics."""
+    analysis, layout = Analysis(), layout_of(reference, reference)
+    cursor = start(analysis, recorded.FIRST_SLOT - 1)
+
+    def look(seen: Gathered) -> None:
+        nonlocal cursor
+        evidence = Evidence(
+            seen.windows, seen.labels, seen.closed_through, seen.labels_closed_through, layout
+        )
+        cursor = weigh(analysis, cursor, ARMS, evidence).cursor
+
+    return "weigh six slots of both arms", look
