@@ -199,8 +199,13 @@ def of_world(signals: Iterable[Signal], results: Iterable[SignalStatus]) -> tupl
     kinds = {s.name: s.type for s in signals}
     inputs, quality = set[str](), set[str]()
     for result in results:
-        levels = quality if kinds.get(result.name) == "Performance" else inputs
-        levels.add(result.level)
+        match kinds.get(result.name):
+            case "Performance":
+                quality.add(result.level)
+            case "DataDrift" | "PredictionDrift":
+                inputs.add(result.level)
+            case "DataQuality" | None:
+                pass  # what is broken is no drift: see `broken_by`
     return (
         Inputs.DRIFTED
         if "Breach" in inputs
@@ -213,3 +218,10 @@ def of_world(signals: Iterable[Signal], results: Iterable[SignalStatus]) -> tupl
         if quality & {"Ok", "Warn"}
         else Quality.UNKNOWN,
     )
+
+
+def broken_by(signals: Iterable[Signal], results: Iterable[SignalStatus]) -> str:
+    """What a signal of DataQuality says is broken; empty if none does."""
+    watching = {s.name for s in signals if s.type == "DataQuality"}
+    told = (r.message for r in results if r.name in watching and r.level == "Breach")
+    return next(told, "").rstrip(".")

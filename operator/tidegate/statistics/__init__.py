@@ -3,13 +3,16 @@
 from tidegate.statistics.bins import BinsTest
 from tidegate.statistics.combine import combine, e_bh
 from tidegate.statistics.difference import DifferenceTest
+from tidegate.statistics.dispersion import Dispersion
 from tidegate.statistics.distance import (
     dispersion,
     jensen_shannon,
     jensen_shannon_noise,
     js_tolerance_to_eps,
+    kolmogorov_smirnov,
     largest_bin,
     psi,
+    psi_interval,
     psi_noise,
     psi_tolerance_to_eps,
     total_variation,
@@ -23,6 +26,7 @@ from tidegate.statistics.latency import (
     latency_tables,
     quantile_bin,
 )
+from tidegate.statistics.quantile import QuantileShift
 from tidegate.statistics.rate import RateTest
 from tidegate.statistics.ratio import RatioTest, ratio_grid
 from tidegate.statistics.shift import ShiftTest
@@ -30,7 +34,9 @@ from tidegate.statistics.shift import ShiftTest
 __all__ = [
     "BinsTest",
     "DifferenceTest",
+    "Dispersion",
     "DriftDetector",
+    "QuantileShift",
     "RateDetector",
     "RateTest",
     "RatioTest",
@@ -45,9 +51,11 @@ __all__ = [
     "jensen_shannon",
     "jensen_shannon_noise",
     "js_tolerance_to_eps",
+    "kolmogorov_smirnov",
     "largest_bin",
     "latency_tables",
     "psi",
+    "psi_interval",
     "psi_noise",
     "psi_tolerance_to_eps",
     "quantile_bin",

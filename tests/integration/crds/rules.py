@@ -40,7 +40,7 @@ SHADOW = {"shadow": {"percent": 5, "minSamples": 300}}
 CHECKS = "spec.data.validation.rules"
 ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range(6))
 SIGNALS = "spec.signals"
-INPUTS, SCORES, PERFORMANCE = (f"{SIGNALS}.{n}" for n in range(3))
+INPUTS, SCORES, PERFORMANCE, QUALITY = (f"{SIGNALS}.{n}" for n in range(4))
 
 SIDECAR = "spec.serving.sidecar"
 LOG = {"uri": "s3://logs/churn/", "credentialsRef": {"name": "s3-write"}}
@@ -208,7 +208,7 @@ TRAINING_JOB = {
 
 DRIFT_POLICY = {
     LABEL: Pair("driftpolicy-minimal", {"metadata.name": "p" * 64}, {"metadata.name": "p" * 63}),
-    "breach is required by DataDrift and PredictionDrift: the distance that is drift": Pair(
+    "breach is required by DataDrift, DataQuality and PredictionDrift: what is too much": Pair(
         "driftpolicy-full", {f"{SCORES}.breach": ABSENT}
     ),
     "Performance needs min or maxRelativeDrop": Pair(
@@ -216,13 +216,19 @@ DRIFT_POLICY = {
         {f"{PERFORMANCE}.min": ABSENT, f"{PERFORMANCE}.maxRelativeDrop": ABSENT},
         {f"{PERFORMANCE}.min": ABSENT},
     ),
-    "warn, breach and share belong to DataDrift and PredictionDrift": Pair(
+    "warn, breach and share do not belong to Performance: use min or maxRelativeDrop": Pair(
         "driftpolicy-full", {f"{PERFORMANCE}.warn": "0.1"}
     ),
     "min, maxRelativeDrop and minLabelled belong to Performance": Pair(
         "driftpolicy-full", {f"{INPUTS}.min": "0.8"}
     ),
-    "features and share belong to DataDrift": Pair("driftpolicy-full", {f"{SCORES}.share": "0.2"}),
+    "features belong to DataDrift and DataQuality": Pair(
+        "driftpolicy-full", {f"{SCORES}.features": {"exclude": ["id"]}}
+    ),
+    "share belongs to DataDrift": Pair("driftpolicy-full", {f"{QUALITY}.share": "0.2"}),
+    "DataQuality's warn and breach must be smaller than 1: they are shares of the rows": Pair(
+        "driftpolicy-full", {f"{QUALITY}.breach": "1"}, {f"{QUALITY}.breach": "0.99"}
+    ),
     "warn must not be larger than breach": Pair(
         "driftpolicy-full", {f"{INPUTS}.warn": "0.26"}, {f"{INPUTS}.warn": "0.25"}
     ),

@@ -72,6 +72,58 @@ def levels(seen: Current, **changes: Any) -> dict[str, str]:
     return {s.name: s.level for s in assess(spec(**changes), seen).signals}
 
 
+QUALITY = [{"name": "data", "type": "DataQuality", "warn": "0.02", "breach": "0.1"}]
+
+
+def test_values_that_go_missing_are_a_rate_of_their_own() -> None:
+    assert levels(current(), signals=QUALITY) == {"data": "Ok"}
+    assert levels(current(missing=0.05), signals=QUALITY) == {"data": "Warn"}
+    found = assess(spec(signals=QUALITY), current(missing=0.3, since=LAST - 30)).signals[0]
+    assert found.level == "Breach"
+    assert found.message.startswith("age: ")
+    assert "% missing, in the reference 0.0%" in found.message
+    assert found.top[0].feature == "age missing"
+
+
+def test_values_beyond_the_reference_are_a_rate_too() -> None:
+    found = assess(spec(signals=QUALITY), current(shift=9.0, since=LAST - 30)).signals[0]
+    assert found.level == "Breach"
+    assert "outside the reference" in found.message
+
+
+def test_no_false_alarm_of_data_quality_in_30_steady_worlds() -> None:
+    signals = [{**QUALITY[0], "warn": "0.005", "breach": "0.01"}]
+    for seed in range(30):
+        assert levels(current(rows=60, seed=seed), signals=signals) == {"data": "Ok"}
+
+
+def test_a_feature_is_shown_in_several_measures_with_an_interval_and_its_rows() -> None:
+    shown = assess(spec(), current(shift=1.0, missing=0.1)).signals[0].top[0]
+    assert (shown.feature, shown.samples) == ("age", 600)
+    assert shown.lower is not None
+    assert shown.upper is not None
+    assert float(shown.lower) < float(shown.value) < float(shown.upper)
+    assert float(shown.kolmogorov_smirnov or 0) == pytest.approx(0.38, abs=0.08)
+    assert float(shown.jensen_shannon or 0) == pytest.approx(0.35, abs=0.08)
+    assert float(shown.wasserstein or 0) == pytest.approx(2.5, abs=0.5)
+    assert float(shown.missing or 0) == pytest.approx(0.1, abs=0.04)
+
+
+def test_predictions_of_sessions_do_not_alarm() -> None:
+    """One answer to each session of fifty rows: a window of 600 has twelve of them."""
+    signals = [{"name": "scores", "type": "PredictionDrift", "breach": "0.05"}]
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        windows = {}
+        for slot in range(LAST - 80, LAST + 1):
+            yes = 50 * int(rng.binomial(2, 0.3))
+            windows[BlockKey(slot, 1, "m-old")] = Counts(
+                requests=100, rows=100, predictions={"yes": yes, "no": 100 - yes}
+            )
+        seen = Current("m-old", PROFILE, windows, {}, LAST)
+        assert levels(seen, signals=signals) == {"scores": "Ok"}
+
+
 def test_a_world_that_stays_is_ok() -> None:
     assert levels(current()) == {"inputs": "Ok", "scores": "Ok", "quality": "Ok"}
 

@@ -5,16 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
-from scipy.special import rel_entr
-from scipy.stats import wasserstein_distance
+from scipy.special import ndtr, ndtri, rel_entr
+from scipy.stats import ks_2samp, wasserstein_distance
 
 from tidegate.statistics import (
     dispersion,
     jensen_shannon,
     jensen_shannon_noise,
     js_tolerance_to_eps,
+    kolmogorov_smirnov,
     largest_bin,
     psi,
+    psi_interval,
     psi_noise,
     psi_tolerance_to_eps,
     total_variation,
@@ -100,3 +102,23 @@ def test_dispersion_is_one_for_independent_rows_and_the_size_of_clusters() -> No
     assert 1 <= dispersion(alone, r) < 1.2
     assert dispersion(in_tens, r) == pytest.approx(10, rel=0.15)
     assert dispersion([[0, 0]], [0.5, 0.5]) == 1.0
+
+
+def test_psi_intervals_hold_the_true_psi() -> None:
+    rng = np.random.default_rng(6)
+    edges = ndtri(np.arange(1, 10) / 10)
+    for shift in (0.0, 0.2, 0.5):
+        p = np.diff(ndtr(edges - shift), prepend=0.0, append=1.0)
+        truth, right = float(psi(p, np.full(10, 0.1))), 0
+        for _ in range(200):
+            now, before = rng.multinomial(800, p), rng.multinomial(10_000, np.full(10, 0.1))
+            low, high = psi_interval(float(psi(now, before)), 800, 10_000, 10)
+            right += low <= truth <= high
+        assert right >= 180
+
+
+def test_kolmogorov_smirnov_of_bins_is_that_of_their_values() -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.integers(0, 9, 300), rng.integers(1, 9, 200)
+    counts = [np.bincount(x, minlength=9) for x in (a, b)]
+    assert float(kolmogorov_smirnov(*counts)) == pytest.approx(ks_2samp(a, b).statistic)

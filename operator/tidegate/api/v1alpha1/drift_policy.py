@@ -71,7 +71,7 @@ class Signal(ApiModel):
     model_config = validated(
         Rule(
             "self.type == 'Performance' || has(self.breach)",
-            "breach is required by DataDrift and PredictionDrift: the distance that is drift",
+            "breach is required by DataDrift, DataQuality and PredictionDrift: what is too much",
         ),
         Rule(
             "self.type != 'Performance' || has(self.min) || has(self.maxRelativeDrop)",
@@ -80,7 +80,7 @@ class Signal(ApiModel):
         Rule(
             "self.type != 'Performance' || "
             "!(has(self.warn) || has(self.breach) || has(self.share))",
-            "warn, breach and share belong to DataDrift and PredictionDrift",
+            "warn, breach and share do not belong to Performance: use min or maxRelativeDrop",
         ),
         Rule(
             "self.type == 'Performance' || !(has(self.min) || has(self.maxRelativeDrop) "
@@ -88,8 +88,18 @@ class Signal(ApiModel):
             "min, maxRelativeDrop and minLabelled belong to Performance",
         ),
         Rule(
-            "self.type == 'DataDrift' || !(has(self.features) || has(self.share))",
-            "features and share belong to DataDrift",
+            "self.type in ['DataDrift', 'DataQuality'] || !has(self.features)",
+            "features belong to DataDrift and DataQuality",
+        ),
+        Rule(
+            "self.type == 'DataDrift' || !has(self.share)",
+            "share belongs to DataDrift",
+        ),
+        Rule(
+            "self.type != 'DataQuality' || "
+            "(!has(self.warn) || double(self.warn) < 1.0) && "
+            "(!has(self.breach) || double(self.breach) < 1.0)",
+            "DataQuality's warn and breach must be smaller than 1: they are shares of the rows",
         ),
         Rule(
             "!has(self.warn) || !has(self.breach) || double(self.warn) <= double(self.breach)",
@@ -123,9 +133,11 @@ class Signal(ApiModel):
     )
 
     name: Name
-    type: Literal["DataDrift", "PredictionDrift", "Performance"]
-    """DataDrift: inputs against the reference (PSI). PredictionDrift: predictions against the
-    reference (Jensen-Shannon distance, 0 to 0.83). Performance: accuracy by feedback labels."""
+    type: Literal["DataDrift", "DataQuality", "PredictionDrift", "Performance"]
+    """DataDrift: inputs against the reference (PSI). DataQuality: shares of missing values, of
+    values outside the reference (levels never seen), and of invalid ones, each by how much it is
+    larger than in the reference. PredictionDrift: predictions against the reference
+    (Jensen-Shannon distance, 0 to 0.83). Performance: accuracy by feedback labels."""
     features: FeatureFilter | None = None
     warn: Decimal | None = None
     breach: Decimal | None = None
@@ -204,10 +216,27 @@ class DriftPolicySpec(ApiModel):
 
 
 class FeatureValue(ApiModel):
-    """How far one feature is from its reference."""
+    """How far one feature is from its reference, in several measures; none decides alone."""
 
     feature: str
     value: str
+    """PSI, without the noise of so few rows; of DataQuality the share that was lost or is new."""
+    lower: str | None = None
+    upper: str | None = None
+    """The PSI's 95 % interval for a single look; rows that come in clusters are discounted."""
+    samples: int = 0
+    jensen_shannon: str | None = None
+    """Distance, 0 to 0.83."""
+    kolmogorov_smirnov: str | None = None
+    """Largest difference of the cumulative shares of the bins; numbers only."""
+    wasserstein: str | None = None
+    """By how many bins a row has moved on average; numbers only."""
+    missing: str | None = None
+    """Share of the rows without a value, now."""
+    outside: str | None = None
+    """Share of the rows with a value beyond the reference's range, or a level never seen."""
+    invalid: str | None = None
+    """Share of the rows with a value of the wrong type."""
 
 
 class SignalStatus(ApiModel):

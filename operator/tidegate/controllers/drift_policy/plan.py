@@ -15,7 +15,14 @@ from tidegate.api.v1alpha1.drift_policy import (
 )
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.drift_policy.state import Observed, Watched
-from tidegate.rollout.attribution import Cause, Reading, Seen, attribute, of_world
+from tidegate.rollout.attribution import (
+    Cause,
+    Reading,
+    Seen,
+    attribute,
+    broken_by,
+    of_world,
+)
 from tidegate.rollout.drift import SEVERITY, Assessment, Level, assess, broken, complete_through
 
 WEEK = timedelta(days=7)
@@ -148,6 +155,7 @@ def _world(spec: DriftPolicySpec, watched: Watched, drift: ModelDrift) -> Readin
     """What has happened to the world, by all signals together."""
     inputs, quality = of_world(spec.signals, drift.signals)
     lost = broken(spec, watched.current) if watched.current else ""
+    lost = lost or broken_by(spec.signals, drift.signals)
     return attribute(Seen(inputs=inputs, quality=quality, broken=lost)).world
 
 

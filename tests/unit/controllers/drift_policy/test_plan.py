@@ -215,6 +215,16 @@ def test_reads_all_signals_together(windows: dict[str, Any], cause: str, told: s
         assert any(told in t.action.message for p in plans for t in p.told)
 
 
+def test_never_on_data_that_a_signal_of_quality_calls_broken() -> None:
+    """Values beyond all that training saw are no lost values, and none to train on either."""
+    quality = {"name": "data", "type": "DataQuality", "breach": "0.2"}
+    story = Story(signals=[*SPEC["signals"], quality])
+    story.window()
+    plans = [story.window(wrong=0.5, shift=9.0) for _ in range(4)]
+    assert not any(p.runs for p in plans)
+    assert plans[-1].models[0].cause == "BrokenData"
+
+
 def test_without_a_template_it_says_so() -> None:
     story = Story(training=False)
     for _ in range(4):
