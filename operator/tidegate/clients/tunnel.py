@@ -103,6 +103,6 @@ def _parsed(raw: bytes, where: str) -> tuple[int, bytes]:
         body = answer.read()
         if answer.getheader("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        return answer.status, body
     except (http.client.HTTPException, EOFError, zlib.error) as error:
         raise TransientError(f"{where}: the answer broke off: {error!r}") from error
+    return answer.status, body

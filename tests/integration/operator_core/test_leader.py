@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.api.names import LEASE_NAME
 from tidegate.clients.kube import Kube
 from tidegate.clients.resources import LEASES
-from tidegate.controllers.leader import LEASE_NAME, LEASE_SECONDS, RETRY_SECONDS, Leadership
+from tidegate.controllers.leader import LEASE_SECONDS, RETRY_SECONDS, Leadership
 
 pytestmark = pytest.mark.apiserver
 
