@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from hack.target import ROOT, Target, TargetError, reach, release
 PROGRESS_SECONDS = 30.0
 INTERRUPTED = 130
 CHUNK_BYTES = 65536
+COMPILER_ABSENT = "if a program or Python.h is missing: sudo apt-get install gcc python3-dev"
 FINISHED_TESTS = re.compile(rb"^[.FEsxX]+", re.MULTILINE)  # a letter for each in pytest's output
 
 
@@ -86,7 +88,10 @@ async def environment(tier: Tier) -> AsyncIterator[Mapping[str, str]]:
     """The environment of a tier's tests; a cluster that was made for it goes with it."""
     if tier.is_compiled:
         with tempfile.TemporaryDirectory() as folder:
-            await asyncio.to_thread(compile_into, Path(folder))
+            try:
+                await asyncio.to_thread(compile_into, Path(folder))
+            except subprocess.CalledProcessError as error:
+                raise TargetError(f"{error.stdout}{error.stderr}{COMPILER_ABSENT}") from error
             yield os.environ | {"PYTHONPATH": folder}
         return
     if not tier.instance:
@@ -126,7 +131,7 @@ async def run(ended: Run) -> None:
                 await tests.communicate()
                 raise
     except TargetError as error:
-        ended.take(f"no cluster to run on: {error}\n".encode())
+        ended.take(f"the tests can't run: {error}\n".encode())
         exit_code = 1
     except subprocess.CalledProcessError as error:
         ended.take(f"nothing was compiled:\n{error.stdout}\n{error.stderr}\n".encode())
