@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,7 +18,15 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from tests.integration.runtime.programs import S3Server
-from tests.unit.sidecar.harness import STABLE, Connection, Sidecar, post, routing, sidecar
+from tests.unit.sidecar.harness import (
+    STABLE,
+    Connection,
+    Sidecar,
+    eventually,
+    post,
+    routing,
+    sidecar,
+)
 from tests.unit.sidecar.upstream import Asked, predictions, upstream
 
 from tidegate.clients.log_store import LogStore
@@ -120,6 +130,34 @@ async def test_a_pod_serves_without_the_secret(store: S3Server, tmp_path: Path) 
         await pod.monitor_up()
         assert len(await ask(pod, 5)) == 5
     assert store.keys("logs") == []
+
+
+async def test_a_killed_monitor_writes_on_under_another_name(
+    store: S3Server, tmp_path: Path
+) -> None:
+    """What it had not uploaded is lost; nothing is written over, and no line is torn."""
+    async with (
+        upstream(model_answer) as model,
+        sidecar(
+            tmp_path, model.port, profile=PROFILE.to_json(), environment=settings(store)
+        ) as pod,
+    ):
+        await pod.monitor_up()
+        await ask(pod, 20)
+        killed = pod.monitor_pid()
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+
+        async def another() -> bool:
+            return pod.monitor_pid() not in (killed, None)
+
+        await eventually(another)
+        await pod.monitor_up()
+        after = await ask(pod, 20)
+    lines = f"SELECT id FROM read_json('{URI}**/*.jsonl.zst', format = 'newline_delimited')"
+    found = [id_ for (id_,) in query(lines, store.root / "logs" / "churn")]
+    assert {id_ for id_, _ in after} <= set(found)
+    assert len(found) == 2 * len(set(found)), "two rows of each answer, once"
 
 
 class Writer:
