@@ -1,16 +1,20 @@
 """Recordings as files: parts join, what is broken is named."""
 
+import asyncio
 import gzip
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.unit.cli.scenes import Known, drifting, recording_of, rollout
-from tests.unit.controllers.model.scenes import NEW, OLD
+from tests.unit.controllers.model.scenes import NEW, OLD, model
+from typing_extensions import override
 
-from tidegate.cli.record import record
+from tidegate.cli.record import follow, record
 from tidegate.cli.recordings import load, load_one, save
-from tidegate.errors import TerminalError
+from tidegate.errors import TerminalError, TransientError
+from tidegate.evidence.recording import Recording
 
 
 def test_parts_that_overlap_join_to_the_whole(tmp_path: Path) -> None:
@@ -69,3 +73,34 @@ async def test_nothing_to_record_is_said(tmp_path: Path) -> None:
     story = rollout({OLD.name: 0.0, NEW.name: 0.0}, looks=0)
     with pytest.raises(TerminalError, match="no pod of churn has reported"):
         await record(Known([story.model]), "churn", out=str(tmp_path))
+
+
+class Growing(Known):
+    """An operator that fails once, and knows one minute more whenever it is asked."""
+
+    minutes = 0
+
+    @override
+    async def evidence(self, model: str, *, after: int = 0, labels_after: int = 0) -> Recording:
+        self.minutes += 1
+        if self.minutes == 2:
+            raise TransientError("no leader yet")
+        whole = drifting(minutes=self.minutes, since=99)
+        return replace(whole, windows={k: c for k, c in whole.windows.items() if k.slot > after})
+
+
+async def test_a_recorder_adds_what_is_new_and_outlives_failures(tmp_path: Path) -> None:
+    known, told = Growing([model()]), list[str]()
+    every = timedelta(milliseconds=10)
+    going_on = asyncio.create_task(
+        follow(known, "churn", out=str(tmp_path), every=every, tell=told.append)
+    )
+    async with asyncio.timeout(10):
+        while len(told) < 4:  # noqa: ASYNC110 - it is written in a thread
+            await asyncio.sleep(0.01)
+    going_on.cancel()
+    assert "will try again" in told[1]
+    assert all("requests" in line for line in (told[0], told[2], told[3]))
+    whole = load_one(str(tmp_path), "growth", "churn")
+    slots = sorted(k.slot for k in whole.windows)
+    assert slots == list(range(slots[0], slots[-1] + 1)), "no slot is missing between the parts"
