@@ -48,7 +48,8 @@ UNWATCHED: Edits = {
     f"{SIDECAR}": {"capture": {"mode": "Off"}},
     "spec.monitoring": {},
     METRICS: [
-        {"name": "e", "source": "ErrorRate", "maxAbsoluteIncrease": "0.01", "onBreach": "Hold"}
+        {"name": "e", "source": "ErrorRate", "maxAbsoluteIncrease": "0.01", "onBreach": "Hold"},
+        {"name": "a", "source": "PairedDisagreement", "maxRate": "0.1", "onBreach": "Hold"},
     ],
 }
 
@@ -139,8 +140,8 @@ MODEL = {
         {f"{SIDECAR}.capture.mode": "Off", f"{SIDECAR}.log": LOG},
         {f"{SIDECAR}.log": LOG},
     ),
-    "with serving.sidecar.capture.mode Off there are only metrics of source ErrorRate and "
-    "LatencyQuantile: nothing else is counted": Pair(
+    "with serving.sidecar.capture.mode Off there are only metrics of source ErrorRate, "
+    "LatencyQuantile and PairedDisagreement: nothing else is counted": Pair(
         "model-full",
         UNWATCHED | {METRICS: SAMPLES["model-full"]["spec"]["delivery"]["analysis"]["metrics"]},
         UNWATCHED,

@@ -1,5 +1,6 @@
 """What is counted, for whom: the rules that every connection shares."""
 
+import asyncio
 from random import Random
 
 import pytest
@@ -42,10 +43,14 @@ def kept() -> Kept:
 
 
 def desk(
-    kept: Kept, weight: int = 0, match: tuple[Match, ...] = (), capture: Capture = EVERYTHING
+    kept: Kept,
+    weight: int = 0,
+    match: tuple[Match, ...] = (),
+    capture: Capture = EVERYTHING,
+    shadow: int = 0,
 ) -> Desk:
     split = Split(STABLE, Tcp("127.0.0.1", 8000), Random(1).random)
-    split.apply(routing(4, 99, weight, match=match))
+    split.apply(routing(4, 99, weight, match=match, shadow=shadow))
     return Desk("pod", b"s" * 32, split, MONITOR, kept, capture, Shadow(kept))
 
 
@@ -163,6 +168,23 @@ def test_only_what_was_drawn_counts_as_evidence(
     local.finish(exchange)
     assert [r.generation for r in kept.records] == generations
     assert local.head_for_upstream(exchange) == post(b"{}", "/p", *["x: y"] * (line == "x: y"))[:-2]
+
+
+async def test_copies_for_the_candidate_do_not_depend_on_what_the_monitor_gets(kept: Kept) -> None:
+    """It is asked by the shadow step; whether predictions are captured is another question."""
+    local = desk(kept, capture=Capture(lambda: 0.5, share=0.0), shadow=100)
+    exchange = begin(local, post(b"{}"))
+    answer(exchange)
+    exchange.given.add(b"[]")
+    copied = exchange.shadow
+    local.finish(exchange)
+    assert copied is not None
+    assert copied.mark.decode() == mark(Kind.SHADOW, 4)
+    (record,) = kept.records
+    assert (record.request, record.response, record.flags) == (b"", b"", Flag.NOT_WANTED)
+    local.sweep(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+    assert [r.kind for r in kept.records] == [Outcome.ANSWERED, Outcome.PAIRED]
+    assert kept.records[1].request == b"[]"
 
 
 def test_a_matched_request_that_fails_is_no_evidence_against_the_candidate(kept: Kept) -> None:

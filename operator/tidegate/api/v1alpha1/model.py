@@ -428,9 +428,10 @@ class ModelSpec(ApiModel):
     model_config = validated(
         Rule(
             "self.serving.sidecar.capture.mode != 'Off' || !has(self.delivery.analysis.metrics) || "
-            "self.delivery.analysis.metrics.all(m, m.source in ['ErrorRate', 'LatencyQuantile'])",
-            "with serving.sidecar.capture.mode Off there are only metrics of source ErrorRate and "
-            "LatencyQuantile: nothing else is counted",
+            "self.delivery.analysis.metrics.all(m, "
+            "m.source in ['ErrorRate', 'LatencyQuantile', 'PairedDisagreement'])",
+            "with serving.sidecar.capture.mode Off there are only metrics of source ErrorRate, "
+            "LatencyQuantile and PairedDisagreement: nothing else is counted",
         ),
         Rule(
             "self.serving.sidecar.capture.mode != 'Off' || !has(self.monitoring.driftPolicyRef)",
