@@ -132,9 +132,6 @@ async def run(ended: Run) -> None:
     except TargetError as error:
         ended.take(f"the tests can't run: {error}\n".encode())
         exit_code = 1
-    except subprocess.CalledProcessError as error:
-        ended.take(f"nothing was compiled:\n{error.stdout}\n{error.stderr}\n".encode())
-        exit_code = 1
     ended.end(exit_code)
 
 
