@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.api.meta import duration
 from tidegate.api.v1alpha1.model import Delivery
 from tidegate.cli.answer import Answer, table
-from tidegate.cli.words import count, roughly, span
+from tidegate.cli.words import roughly, span
 from tidegate.errors import TerminalError
 from tidegate.evidence.recording import Recording
 from tidegate.evidence.windows import SLOT_SECONDS
@@ -26,6 +26,7 @@ from tidegate.rollout.power import (
     traffic_of,
 )
 from tidegate.rollout.trackers import tolerance_in_words
+from tidegate.rollout.words import count
 
 NEWEST_SLOTS = 3600 // SLOT_SECONDS  # the present traffic is that of the last hour
 NEVER = f"not in {span(timedelta(seconds=MOST_SLOTS * SLOT_SECONDS))}"

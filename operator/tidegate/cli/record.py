@@ -9,10 +9,11 @@ from typing import NoReturn
 from tidegate.cli.access import Access
 from tidegate.cli.answer import Answer
 from tidegate.cli.recordings import save
-from tidegate.cli.words import count, span
+from tidegate.cli.words import span
 from tidegate.errors import TerminalError, TransientError
 from tidegate.evidence.recording import Recording
 from tidegate.evidence.windows import SLOT_SECONDS
+from tidegate.rollout.words import count
 
 
 async def record(access: Access, name: str, *, out: str) -> Answer:

@@ -28,9 +28,10 @@ from typing import Literal, assert_never
 
 from tidegate.api.meta import duration
 from tidegate.api.names import Reason
-from tidegate.api.v1alpha1.model import AnalysisStep, Delivery, MetricStatus, Step
+from tidegate.api.v1alpha1.model import AnalysisStep, Delivery, Step
 from tidegate.rollout.attribution import Cause, Reading, Remedy, Seen, attribute, of_candidate
-from tidegate.rollout.verdict import PAIRED, Summary, Verdict
+from tidegate.rollout.verdict import Summary, Verdict
+from tidegate.rollout.words import told
 
 DEFAULT_STEPS = (
     Step(set_weight=10),
@@ -187,7 +188,7 @@ def _told(seen: Situation) -> str:
     """Why the candidate is held or rolled back: the numbers, where a metric says it."""
     of_a_metric = seen.reading.cause in (Cause.BAD_CANDIDATE, Cause.DIFFERENT_CANDIDATE)
     breach = seen.summary.breached if of_a_metric else None
-    return describe(breach) if breach is not None else seen.reading.message
+    return seen.reading.message if breach is None else f"{breach.name}: {told(breach)}"
 
 
 def _set_weight(progress: Progress, seen: Situation, weight: int) -> Transition:
@@ -279,22 +280,6 @@ def _move(
 
 def _stay(progress: Progress, reason: Reason, message: str) -> Transition:
     return Transition(progress, None, reason, message)
-
-
-def describe(metric: MetricStatus) -> str:
-    """A metric's result as a sentence with its numbers."""
-    interval = f" (between {metric.lower} and {metric.upper})" if metric.lower is not None else ""
-    if metric.source == PAIRED:
-        return (
-            f"{metric.name}: the revisions disagree on a share of {metric.estimate}{interval} of "
-            f"{metric.samples} copies, tolerance {metric.tolerance}; evidence of harm "
-            f"1 : {metric.evidence}."
-        )
-    return (
-        f"{metric.name} differs from stable by {metric.estimate}{interval}, tolerance "
-        f"{metric.tolerance}, on {metric.samples} samples of the candidate and "
-        f"{metric.stable_samples} of stable; evidence of harm 1 : {metric.evidence}."
-    )
 
 
 def step_in_words(steps: tuple[Step, ...], index: int) -> str:
