@@ -77,18 +77,19 @@ def from_document(found: Mapping[str, Any]) -> Completion | None:
 
 
 def _telling_events(content: bytes) -> list[dict[str, Any]]:
-    """The few events that say more than text, each once."""
-    starts: dict[int, None] = {}
-    for match in _TELLING.finditer(content):
-        starts[content.rfind(b"\n", 0, match.start()) + 1] = None
-        if len(starts) > EVENTS_LIMIT:
+    """The few events that say more than text; no byte is looked at twice to find them."""
+    lines: list[bytes] = []
+    at = 0
+    while match := _TELLING.search(content, at):
+        start = content.rfind(b"\n", at, match.start()) + 1 or at
+        at = content.find(b"\n", match.end()) + 1 or len(content)
+        lines.append(content[start:at])
+        if len(lines) > EVENTS_LIMIT:
             raise UnparsedError("too_large")
-    return [_event(content, start) for start in starts]
+    return [_event(line) for line in lines]
 
 
-def _event(content: bytes, start: int) -> dict[str, Any]:
-    end = content.find(b"\n", start)
-    line = content[start : end if end >= 0 else len(content)]
+def _event(line: bytes) -> dict[str, Any]:
     try:
         event = orjson.loads(line.removeprefix(b"data:"))
     except orjson.JSONDecodeError as error:
