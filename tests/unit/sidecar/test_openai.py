@@ -108,7 +108,10 @@ def test_why_it_ended(answer: bytes, end: str) -> None:
         pytest.param(b'data: {"finish_reason": "stop"\n\n', "json", id="no JSON"),
         pytest.param(chunk(reason="stop") * (EVENTS_LIMIT + 1), "too_large", id="many"),
         pytest.param(b'{"object": "list", "data": []}', "predictions", id="another list"),
-        pytest.param(b"data:" + b'"usage":{' * 100_000, "json", id="one endless line"),
+        pytest.param(b"data:" + b'"usage":{' * 20_000, "json", id="one endless line"),
+        pytest.param(
+            b'data:{"usage":{"a":[' + b"[]," * 300_000 + b"0]}}", "too_large", id="many lists"
+        ),
     ],
 )
 def test_what_it_is_not(answer: bytes, reason: str) -> None:

@@ -44,11 +44,7 @@ def document(content: bytes) -> tuple[dict[str, Any], bytes]:
 
     How long the JSON is follows from the JSON itself, so that no header has to be known.
     """
-    if len(content) > PARTS_LIMIT and (
-        content.count(b",") > VALUES_LIMIT
-        or content.count(b"[") + content.count(b"{") > PARTS_LIMIT
-    ):
-        raise UnparsedError("too_large")
+    check_parts(content)
     if _BINARY in content:
         found, end = _beginning(content)
     else:
@@ -56,6 +52,15 @@ def document(content: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(found, dict):
         raise UnparsedError("format")
     return found, content[end:]
+
+
+def check_parts(content: bytes) -> None:
+    """Raise UnparsedError if JSON could grow to many times its text in memory."""
+    if len(content) > PARTS_LIMIT and (
+        content.count(b",") > VALUES_LIMIT
+        or content.count(b"[") + content.count(b"{") > PARTS_LIMIT
+    ):
+        raise UnparsedError("too_large")
 
 
 def _json(content: bytes) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from tidegate.sidecar.monitor.payloads.content import check_parts
 from tidegate.sidecar.monitor.payloads.table import Columns, UnparsedError, from_columns
 
 EVENTS_LIMIT = 4096  # of those that have something to tell: one for each choice, and the usage
@@ -90,6 +91,7 @@ def _telling_events(content: bytes) -> list[dict[str, Any]]:
 
 
 def _event(line: bytes) -> dict[str, Any]:
+    check_parts(line)
     try:
         event = orjson.loads(line.removeprefix(b"data:"))
     except orjson.JSONDecodeError as error:
