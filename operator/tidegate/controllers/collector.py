@@ -50,6 +50,8 @@ class Gathered:
     """Reference profiles by revision."""
     silent: tuple[str, ...] = ()
     """The uids of the followed pods that do not answer."""
+    lost: int = 0
+    """Requests that pods have counted and could not tell of, since they were heard first."""
 
 
 class Member:
@@ -66,11 +68,15 @@ class Member:
         """Whether it answered when it was last asked; None before."""
         self.has_no_profile = False
         """Whether it was asked for its profile and had none that can be read."""
+        self.lost = 0
+        """Requests that the pod has counted but could not tell of, since it was heard first."""
+        self._counted: int | None = None
 
     def take(self, report: Report) -> bool:
         """Book a report; whether it says anything new."""
         known = self.closed_through, self.labels_closed_through, self.generation, len(self.labels)
         labelled = sum(n.labelled for n in self.labels.values())
+        self._miss(report)
         for key, counts in report.windows.items():
             if key.slot <= report.closed_through:
                 self.windows[key] = counts
@@ -85,6 +91,18 @@ class Member:
         self.generation = report.generation
         now = self.closed_through, self.labels_closed_through, self.generation, len(self.labels)
         return now != known or labelled != sum(n.labelled for n in self.labels.values())
+
+    def _miss(self, report: Report) -> None:
+        """Find out what is missing: pods count on when their monitors die, or nobody listens."""
+        before, self._counted = self._counted, report.counted
+        if before is None or report.counted < before:  # it was not heard before, or begins anew
+            return
+        told = sum(
+            counts.requests
+            for key, counts in report.windows.items()
+            if (self.closed_through or 0) < key.slot <= report.closed_through
+        )
+        self.lost += max(0, report.counted - before - told)
 
     def drop_before(self, slot: int, labels_slot: int) -> None:
         """Forget what is older than these slots."""
@@ -142,6 +160,7 @@ class _Followed:
         self.windows = Sums(merged)
         self.labels = Sums(merged_labels)
         self.profiles: dict[str, Profile] = {}
+        self.lost = 0
         self.changed = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -245,6 +264,7 @@ class Collector:
             labels_closed_through=_least(m.labels_closed_through for m in heeded),
             profiles=dict(followed.profiles),
             silent=silent,
+            lost=followed.lost,
         )
 
     async def close(self) -> None:
@@ -305,7 +325,9 @@ class Collector:
         )
         followed.windows.doubt(k for k, c in report.windows.items() if member.windows.get(k) != c)
         followed.labels.doubt(k for k, n in report.labels.items() if member.labels.get(k) != n)
+        lost = member.lost
         news = member.take(report)
+        followed.lost += member.lost - lost  # more than the members' sum: some are forgotten
         member.heard_at = self._clock()
         if news:
             self._on_news(key)

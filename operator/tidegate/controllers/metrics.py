@@ -63,11 +63,23 @@ class Metrics:
             ("namespace", "model"),
             registry=registry,
         )
+        self.evidence_lost = Gauge(
+            "tidegate_evidence_lost_requests",
+            "Requests that pods counted and could not report, since they were heard first.",
+            ("namespace", "model"),
+            registry=registry,
+        )
 
     def forget(self, namespace: str, model: str) -> None:
         """Show nothing more of a Model that is gone."""
         gone = {"namespace": namespace, "model": model}
-        for series in (self.rollout_weight, self.drift_level, self.retrains, self.evidence_lag):
+        for series in (
+            self.rollout_weight,
+            self.drift_level,
+            self.retrains,
+            self.evidence_lag,
+            self.evidence_lost,
+        ):
             series.remove_by_labels(gone)
 
     def follow(self, queue: WorkQueue) -> None:

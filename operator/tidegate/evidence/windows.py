@@ -164,6 +164,9 @@ class Report:
     labels: Mapping[BlockKey, Labels] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     """Feedback refused since the pod started, by reason: duplicate, forged, unknown, late."""
+    counted: int = 0
+    """Requests in slots up to `closed_through` since the pod started, told or not: by how much it
+    grows beyond what the windows say, so many requests are lost."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -176,6 +179,7 @@ class Report:
             "windows": [[*k, c.to_json()] for k, c in sorted(self.windows.items())],
             "labels": [[*k, n.labelled, n.wrong] for k, n in sorted(self.labels.items())],
             "refused": dict(self.refused),
+            "counted": self.counted,
         }
 
     @classmethod
@@ -197,6 +201,7 @@ class Report:
                 for slot, generation, revision, n, wrong in data["labels"]
             },
             refused={str(k): int(v) for k, v in data["refused"].items()},
+            counted=int(data.get("counted", 0)),  # absent from older sidecars
         )
 
 

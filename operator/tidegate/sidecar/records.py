@@ -30,6 +30,9 @@ class Kind(IntEnum):
     PAIRED = 6
     """A shadow copy: stable's answer in the place of the request, the candidate's behind it, and
     the candidate's status, 0 if there was none. NO_ROOM: the copy was not made."""
+    MARK = 7
+    """Nothing that was finished before `arrival` comes behind this; `sequence` is the number of
+    requests that were counted up to here since the pod started, by this monitor or earlier ones."""
 
 
 _KINDS = tuple(Kind)  # by number: an enumeration takes longer to be asked

@@ -30,6 +30,7 @@ def report(
     labels: Mapping[int, int] | None = None,
     labels_closed: int = 5,
     generation: int = 1,
+    counted: int = 0,
 ) -> Report:
     def key(slot: int) -> BlockKey:
         return BlockKey(slot, 1, STABLE)
@@ -43,6 +44,7 @@ def report(
         labels_closed_through=labels_closed,
         windows={key(s): Counts(requests=n) for s, n in (requests or {}).items()},
         labels={key(s): Labels(labelled=n) for s, n in (labels or {}).items()},
+        counted=counted,
     )
 
 
@@ -157,6 +159,33 @@ async def test_a_pod_that_fell_back_is_told_again(world: World) -> None:
     world.sidecars.pushed.clear()
     world.sidecars.reports["p1"] = report(generation=1)
     await world.until(lambda: world.sidecars.pushed == {"p1": "document 2"})
+
+
+@pytest.mark.parametrize(
+    ("later", "lost"),
+    [
+        pytest.param(report(closed=12, requests={11: 2, 12: 3}, counted=105), 0, id="all told"),
+        pytest.param(report(closed=12, requests={10: 9, 12: 3}, counted=105), 2, id="a slot lost"),
+        pytest.param(report(closed=9, requests={9: 4}, counted=104), 4, id="a clock set back"),
+        pytest.param(report(closed=12, requests={12: 3}, counted=3), 0, id="begun anew"),
+        pytest.param(report(closed=12, requests={12: 3}), 0, id="an older sidecar"),
+    ],
+)
+def test_what_a_pod_counted_and_does_not_tell_is_lost(later: Report, lost: int) -> None:
+    member = Member(0.0)
+    member.take(report(closed=10, requests={10: 9}, counted=100))
+    member.take(later)
+    assert member.lost == lost
+
+
+async def test_losses_are_summed_over_the_pods(world: World) -> None:
+    for uid in ("p1", "p2"):
+        world.sidecars.reports[uid] = report(uid, closed=9)
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 9)
+    for uid in ("p1", "p2"):
+        world.sidecars.reports[uid] = report(uid, closed=10, requests={10: 1}, counted=4)
+    await world.until(lambda: world.collector.gathered(KEY).lost == 6)
 
 
 async def test_no_slot_is_closed_before_every_pod_was_heard(world: World) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -58,6 +59,29 @@ async def test_a_stalled_monitor_costs_copies_but_no_counts() -> None:
     assert sum(intake.totals.requests.values()) == count
     assert intake.totals.requests["r1", "500"] == -(-count // 10)
     assert sum(intake.totals.latency["r1"].values()) == count
+    channel.detach()
+    theirs.close()
+
+
+async def test_marks_come_behind_all_that_they_speak_of_and_never_pile_up() -> None:
+    channel = Channel(asyncio.get_running_loop())
+    count = 2 * QUEUE_LIMIT_BYTES // len(BODY)
+    for sequence in range(count):
+        channel.send(answered(sequence))
+        channel.mark(float(sequence))
+    channel.mark(1e6)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    channel.attach(ours, [Record(Kind.HELLO)])
+    assert channel.marked == 0.0
+    channel.mark(2e6)
+    records = await drain(theirs, lambda record: record.arrival == 2e6)
+    assert [r.kind for r in records[:3]] == [Kind.HELLO, Kind.ANSWERED, Kind.MARK]
+    marks = [r for r in records if r.kind is Kind.MARK]
+    assert [(r.arrival, r.sequence) for r in marks] == [(0.0, 1), (2e6, count)]
+    tallied = sum(json.loads(r.request)["requests"] for r in records if r.kind is Kind.TALLY)
+    assert tallied > 0
+    assert sum(r.kind is Kind.ANSWERED for r in records) + tallied == count
     channel.detach()
     theirs.close()
 

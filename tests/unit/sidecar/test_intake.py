@@ -12,7 +12,7 @@ from tests.unit.sidecar.harness import STABLE, routing, total
 from tidegate.evidence.encode import SPECIAL_BINS
 from tidegate.evidence.ids import InferenceId, nonce
 from tidegate.evidence.profile import Profile, make_profile
-from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Labels
+from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Labels, Report
 from tidegate.sidecar.monitor.answers import SIZE, Answers, Outcome
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.records import Kind, Record
@@ -77,6 +77,12 @@ def answered(
     )
 
 
+def reported(monitor: Intake, clock: Clock, after: int = 0, counted: int = 0) -> Report:
+    """What it reports when the proxy has told the time."""
+    monitor.take(Record(Kind.MARK, arrival=clock.now, sequence=counted))
+    return monitor.report(after, 0)
+
+
 def id_of(sequence: int) -> InferenceId:
     return InferenceId("m", sequence, nonce(SECRET, sequence))
 
@@ -85,17 +91,37 @@ def test_a_slot_closes_two_seconds_after_its_end_and_never_changes_again(clock: 
     monitor = intake(clock, profile())
     monitor.take(answered(1, START, 1))
     clock.now = START + 11.9
-    assert monitor.report(0, 0).windows == {}
+    assert reported(monitor, clock).windows == {}
     clock.now = START + 12
-    report = monitor.report(0, 0)
+    report = reported(monitor, clock, counted=1)
     assert (report.closed_through, report.first_slot) == (SLOT, SLOT)
     assert [k.slot for k in report.windows] == [SLOT]
     monitor.take(answered(2, START + 5, 1))
-    assert monitor.report(0, 0) == report
+    assert reported(monitor, clock, counted=2) == report
     clock.now = START + 22
-    later = monitor.report(SLOT, 0)
+    later = reported(monitor, clock, SLOT)
     assert [k.slot for k in later.windows] == [SLOT + 1], "the late one counts in the next slot"
-    assert total(dict(monitor.report(0, 0).windows)).requests == 2
+    assert total(dict(reported(monitor, clock).windows)).requests == 2
+
+
+def test_a_late_reader_counts_requests_in_the_slot_in_which_they_arrived(clock: Clock) -> None:
+    monitor = intake(clock, profile())
+    clock.now = START + 50
+    assert monitor.report(0, 0).closed_through < SLOT, "its own clock closes nothing"
+    for sequence, slot in enumerate((SLOT, SLOT, SLOT + 1)):
+        monitor.take(answered(sequence, slot * SLOT_SECONDS + 5.0, 1))
+    report = reported(monitor, clock, counted=3)
+    assert {k.slot: n.requests for k, n in report.windows.items()} == {SLOT: 2, SLOT + 1: 1}
+
+
+def test_what_earlier_monitors_took_with_them_is_counted(clock: Clock) -> None:
+    monitor = intake(clock, profile())
+    assert reported(monitor, clock, counted=40).counted == 40, "all of them were sent to others"
+    monitor.take(answered(41, START, 1))
+    assert reported(monitor, clock, counted=41).counted == 40, "the slot is still open"
+    clock.now += 20
+    monitor.take(answered(42, clock.now, 1))
+    assert reported(monitor, clock, counted=42).counted == 41
 
 
 def test_rows_are_counted_in_the_profiles_bins(clock: Clock) -> None:
@@ -106,7 +132,7 @@ def test_rows_are_counted_in_the_profiles_bins(clock: Clock) -> None:
     monitor.take(answered(3, START, 1, age=9e9))
     monitor.take(answered(4, START, 1, age="old"))
     clock.now += 20
-    (counts,) = monitor.report(0, 0).windows.values()
+    (counts,) = reported(monitor, clock).windows.values()
     assert counts.features[0][-SPECIAL_BINS:] == (1, 1, 1)
     assert sum(counts.features[0]) == counts.rows == 5
     assert len(counts.features[0]) == len(reference.features[0].counts)
@@ -120,12 +146,12 @@ def test_numeric_predictions_use_the_edges_that_both_arms_share(clock: Clock) ->
     monitor.take(Record(Kind.ROUTING, request=document))
     monitor.take(answered(2, START, 55.0, None, generation=2))
     clock.now += 20
-    first, second = (n.predictions for _, n in sorted(monitor.report(0, 0).windows.items()))
+    first, second = (n.predictions for _, n in sorted(reported(monitor, clock).windows.items()))
     assert first == {"5": 1}
     assert second == {"1": 1, "invalid": 1}
     assert monitor.label(id_of(1), [52.0]) is Outcome.ACCEPTED
     assert monitor.label(id_of(2), [12.0, None]) is Outcome.ACCEPTED
-    labels = monitor.report(0, 0).labels
+    labels = reported(monitor, clock).labels
     assert [n for _, n in sorted(labels.items())] == [Labels(1, 0), Labels(1, 0)]
 
 
@@ -134,23 +160,25 @@ def test_labels_belong_to_the_block_of_the_answer(clock: Clock) -> None:
     monitor.take(answered(7, START, 1, generation=3))
     clock.now += 3600
     assert monitor.label(id_of(7), [0]) is Outcome.ACCEPTED
-    assert monitor.report(0, 0).labels == {(SLOT, 3, STABLE): Labels(1, 1)}
+    assert reported(monitor, clock).labels == {(SLOT, 3, STABLE): Labels(1, 1)}
     assert monitor.label(id_of(7), [0]) is Outcome.DUPLICATE
     assert monitor.label(id_of(8), [0]) is Outcome.UNKNOWN
     assert monitor.label(id_of(7)._replace(nonce="0" * 16), [0]) is Outcome.FORGED
     monitor.take(answered(9, clock.now, 1))
     clock.now += 86400 + 2 * SLOT_SECONDS
-    assert monitor.report(0, 0).labels_closed_through >= SLOT + 360
+    assert reported(monitor, clock).labels_closed_through >= SLOT + 360
     assert monitor.label(id_of(9), [0]) is Outcome.LATE
-    assert monitor.report(0, 0).refused == {"duplicate": 1, "unknown": 1, "forged": 1, "late": 1}
+    refused = {"duplicate": 1, "unknown": 1, "forged": 1, "late": 1}
+    assert reported(monitor, clock).refused == refused
 
 
 def test_windows_are_kept_for_an_hour_and_the_loss_is_told(clock: Clock) -> None:
     monitor = intake(clock, profile())
     for minute in range(120):
         clock.now = START + 60 * minute
+        reported(monitor, clock)
         monitor.take(answered(minute, clock.now, 1))
-    report = monitor.report(0, 0)
+    report = reported(monitor, clock)
     assert 58 <= len(report.windows) <= 61
     assert min(k.slot for k in report.windows) >= report.first_slot > SLOT
 
@@ -160,7 +188,7 @@ def test_made_up_generations_take_no_more_than_their_share_of_memory(clock: Cloc
     for n in range(1000):
         monitor.take(answered(n, START, 1, generation=10_000 + n))
     clock.now += 20
-    windows = monitor.report(0, 0).windows
+    windows = reported(monitor, clock).windows
     assert len(windows) <= 65
     assert total(dict(windows)).requests == 1000
 
@@ -170,11 +198,11 @@ def test_a_model_with_endless_labels_takes_bounded_memory(clock: Clock) -> None:
     for n in range(1000):
         monitor.take(answered(n, START, f"text {n}"))
     clock.now += 20
-    (counts,) = monitor.report(0, 0).windows.values()
+    (counts,) = reported(monitor, clock).windows.values()
     assert len(counts.predictions) == 257
     assert counts.predictions["other"] == 1000 - 256
     assert monitor.label(id_of(999), ["text 999"]) is Outcome.ACCEPTED
-    assert list(monitor.report(0, 0).labels.values()) == [Labels(0, 0)]
+    assert list(reported(monitor, clock).labels.values()) == [Labels(0, 0)]
 
 
 @given(
@@ -206,7 +234,7 @@ def test_every_failure_has_its_class(clock: Clock) -> None:
     ):
         monitor.take(Record(kind, status=status, arrival=START, revision=STABLE))
     clock.now += 20
-    (counts,) = monitor.report(0, 0).windows.values()
+    (counts,) = reported(monitor, clock).windows.values()
     assert counts.requests == 6
     assert counts.errors == {"5xx": 1, "rejected": 2, "unreachable": 1, "timeout": 1}
     assert sum(counts.latency.values()) == 4

@@ -69,7 +69,7 @@ def taken(*records: Record) -> dict[BlockKey, object]:
     intake.take(Record(Kind.HELLO, request=b'{"secret": "00", "firstSlot": 1}'))
     for record in records:
         intake.take(record)
-    intake.book.advance(NOW + 60)
+    intake.take(Record(Kind.MARK, arrival=NOW + 60))
     return dict(intake.report(0, 0).windows)
 
 

@@ -68,6 +68,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         labels=gathered.labels,
         closed_through=gathered.closed_through,
         labels_closed_through=gathered.labels_closed_through,
+        lost=gathered.lost,
         profiles=gathered.profiles,
         mark_key=mark_key(cluster.signing_key, uid),
         drift=_drift(model, policy),

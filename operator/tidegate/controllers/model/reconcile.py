@@ -160,3 +160,4 @@ def _measure(seen: Observed, step: Plan, cluster: Cluster, now: datetime) -> Non
     if seen.closed_through is not None:
         lag = now.timestamp() - (seen.closed_through + 1) * SLOT_SECONDS
         cluster.metrics.evidence_lag.labels(meta.namespace, meta.name).set(lag)
+    cluster.metrics.evidence_lost.labels(meta.namespace, meta.name).set(seen.lost)

@@ -131,6 +131,8 @@ class Observed:
     labels: Mapping[BlockKey, Labels] = field(default_factory=dict)
     closed_through: int | None = None
     labels_closed_through: int | None = None
+    lost: int = 0
+    """Requests that pods have counted and could not tell of."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     mark_key: str = ""
     """What the pods sign their marks with, see `traffic.marks`."""

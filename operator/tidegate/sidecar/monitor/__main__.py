@@ -29,7 +29,7 @@ from tidegate.sidecar.monitor.prediction_log.parts import Parts
 from tidegate.sidecar.monitor.prediction_log.redaction import Redaction
 from tidegate.sidecar.monitor.prediction_log.uploader import Refusal, Store, Uploader
 from tidegate.sidecar.monitor.web import Numbers, metrics_app, private_app
-from tidegate.sidecar.records import Reader
+from tidegate.sidecar.records import Kind, Reader
 from tidegate.sidecar.settings import ENV_CHANNEL, ENV_SOCKET, LogSettings, Settings
 
 TICK_SECONDS = 1.0
@@ -47,14 +47,15 @@ class ChannelEnd(asyncio.Protocol):
         self._reader = Reader()
         self._intake = intake
         self.greeted = asyncio.Event()
-        """The first record is in: the secret of the ids is known."""
+        """The first mark is in: the secret of the ids is known, and how much was counted before."""
         self.closed = asyncio.Event()
 
     @override
     def data_received(self, data: bytes) -> None:
         for record in self._reader.feed(data):
             self._intake.take(record)
-            self.greeted.set()
+            if record.kind is Kind.MARK:
+                self.greeted.set()
         self._intake.arrived()
 
     @override

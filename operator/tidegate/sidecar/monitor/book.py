@@ -63,6 +63,12 @@ class Book:
         self.first_slot = first_slot
         self.closed_through = first_slot - 1
         self.windows_closed = 0
+        self._taken = self._taken_closed = self._taken_before = 0
+
+    @property
+    def counted(self) -> int:
+        """Requests in closed slots since the pod started, also those of monitors that died."""
+        return self._taken_before + self._taken_closed
 
     def key(self, slot: int, generation: int, revision: str) -> BlockKey:
         """The block that a request of `slot` counts in now."""
@@ -79,6 +85,11 @@ class Book:
             block = self._blocks[key] = Block(self._bins)
             self._in_slot[key.slot] += 1
         return block
+
+    def add_requests(self, block: Block, count: int) -> None:
+        """Count requests of a block."""
+        block.requests += count
+        self._taken += count
 
     def add_rows(
         self, key: BlockKey, columns: Columns, predicted: Sequence[str], size: int
@@ -106,8 +117,12 @@ class Book:
         block.pending = []
         block.pending_rows = block.pending_bytes = 0
 
-    def advance(self, now: float) -> None:
-        """Close the slots that are over and forget what is too old."""
+    def mark(self, now: float, counted: int) -> None:
+        """All that was finished before that time is here: close the slots that are over.
+
+        `counted` requests were sent since the pod started, to this monitor or to earlier ones.
+        """
+        self._taken_before = counted - self._taken
         through = slot_of(now - CLOSING_SECONDS) - 1
         if through <= self.closed_through:
             return
@@ -115,6 +130,7 @@ class Book:
             if self.closed_through < key.slot <= through:
                 self._encode(block)
                 self.windows_closed += 1
+                self._taken_closed += block.requests
         self.closed_through = through
         self._forget()
 

@@ -66,6 +66,8 @@ class Intake:
                     self.routing = routing  # a queued one may come after a newer one
             case Kind.TALLY:
                 self._take_tally(record)
+            case Kind.MARK:
+                self.book.mark(record.arrival, record.sequence)
             case Kind.PAIRED:
                 key = self.book.key(slot_of(record.arrival), record.generation, record.revision)
                 self._take_pairs(key, judged(record, self._edges()), 1)
@@ -81,7 +83,7 @@ class Intake:
     def _take_request(self, record: Record) -> None:
         key = self.book.key(slot_of(record.arrival), record.generation, record.revision)
         block = self.book.block(key)
-        block.requests += 1
+        self.book.add_requests(block, 1)
         error = error_class(record.kind, record.status)
         if error:
             block.errors[error] += 1
@@ -149,7 +151,7 @@ class Intake:
             self._take_pairs(key, unseen(status), tally["requests"])
             return
         block = self.book.block(key)
-        block.requests += tally["requests"]
+        self.book.add_requests(block, tally["requests"])
         block.dropped += tally["dropped"]
         error = error_class(kind, status)
         if error:
@@ -195,10 +197,8 @@ class Intake:
         return next((m for m in members if m.uid == member), None)
 
     def tick(self) -> None:
-        """Close what is over and forget what is too old."""
-        now = self._clock()
-        self.book.advance(now)
-        self.answers.forget(now, self.horizon)
+        """Forget what is too old."""
+        self.answers.forget(self._clock(), self.horizon)
         if self.log is not None:
             self.log.tick()
 
@@ -216,6 +216,7 @@ class Intake:
             windows=self.book.closed(after),
             labels={key: n for key, n in labels.items() if key.slot > labels_after},
             refused=dict(self.refused),
+            counted=self.book.counted,
         )
 
 

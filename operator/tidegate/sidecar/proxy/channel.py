@@ -2,6 +2,9 @@
 
 When the monitor can't keep up or is down, copies are dropped and counted in the ledger, whose
 tallies go out as soon as there is room: the number of requests and errors stays exact.
+
+Between the records go marks that tell the time. The monitor closes slots by them and not by its own
+clock, so that however late it reads, each request counts in the slot in which it arrived.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ QUEUE_LIMIT_BYTES = 8 << 20
 BATCH_BYTES = 256 << 10  # about what a socket takes at once
 DRAIN_POLL_SECONDS = 0.01
 BATCH_SECONDS = 0.005  # records wait this long for company; nobody waits for them
+REQUESTS = (Kind.ANSWERED, Kind.TIMEOUT, Kind.UNREACHABLE)
 
 
 class Channel:
@@ -31,6 +35,10 @@ class Channel:
         self._ledger = Ledger()
         self._scheduled = False
         self._blocked = False
+        self._mark = b""  # the one that waits; a monitor that stands still needs no second one
+        self._counted = 0
+        self.marked = 0.0
+        """The latest time that was told."""
 
     def attach(self, ours: socket.socket, hello: list[Record]) -> None:
         """Send to a new monitor from here on, `hello` first and then what has queued up."""
@@ -54,16 +62,35 @@ class Channel:
 
     def send(self, record: Record) -> None:
         """Hand over a record, or count it if there is no room for it."""
+        if record.kind in REQUESTS:
+            self._counted += 1
         data = pack(record)
         full = self._queued_bytes + len(data) > QUEUE_LIMIT_BYTES
         if full and record.kind is not Kind.ROUTING:  # routing is small, rare, and needed
             self._ledger.add(record)
         else:
-            self._queue.append(data)
-            self._queued_bytes += len(data)
+            self._put(data)
+        self._schedule()
+
+    def mark(self, now: float) -> None:
+        """Tell the monitor the time, and that it has all up to here."""
+        if self._mark:
+            return
+        for record in self._ledger.drain():
+            self._put(pack(record))
+        self._mark = pack(Record(Kind.MARK, arrival=now, sequence=self._counted))
+        self.marked = max(self.marked, now)
+        self._put(self._mark)
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._scheduled and not self._blocked and self._socket is not None:
             self._scheduled = True
             self._loop.call_later(BATCH_SECONDS, self._flush)
+
+    def _put(self, data: bytes) -> None:
+        self._queue.append(data)
+        self._queued_bytes += len(data)
 
     def _put_first(self, data: bytes) -> None:
         self._queue.appendleft(data)
@@ -96,14 +123,15 @@ class Channel:
     def _next_batch(self) -> bool:
         if not self._queue:
             for record in self._ledger.drain():
-                self._queue.append(pack(record))
-                self._queued_bytes += len(self._queue[-1])
+                self._put(pack(record))
         self._batch = []
         size = 0
         while self._queue and size < BATCH_BYTES:
             data = self._queue.popleft()
             self._batch.append(data)
             size += len(data)
+            if data is self._mark:
+                self._mark = b""
         self._queued_bytes -= size
         self._unsent = memoryview(b"".join(self._batch))
         return size > 0

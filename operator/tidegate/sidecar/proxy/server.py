@@ -94,7 +94,7 @@ async def _serve(
     background = [
         loop.create_task(stop.wait()),
         loop.create_task(supervisor.run()),
-        loop.create_task(_tick(board, desk)),
+        loop.create_task(_tick(board, desk, channel)),
     ]
     farewell = loop.create_task(_farewell(desk, retire, settings.drain_seconds))
     logger.info("serving %s of %s", settings.revision, settings.model)
@@ -125,9 +125,10 @@ def _routing_record(routing: Routing) -> Record:
     return Record(Kind.ROUTING, request=routing.to_json().encode())
 
 
-async def _tick(board: Board, desk: Desk) -> None:
+async def _tick(board: Board, desk: Desk, channel: Channel) -> None:
     while True:
         board.read_file()
+        channel.mark(time.time())
         desk.sweep(time.monotonic())
         await asyncio.sleep(SWEEP_SECONDS)
 

@@ -48,7 +48,8 @@ class Supervisor:
             born = loop.time()
             code = await self._live()
             # What the lost monitor had counted is gone; the slot that it died in is not whole.
-            self._first_slot = slot_of(self._clock()) + 1
+            # If the clock was set back, the slots that it had closed come once more.
+            self._first_slot = slot_of(max(self._clock(), self._channel.marked)) + 1
             pause = FIRST_PAUSE_SECONDS if loop.time() - born > HEALTHY_SECONDS else pause
             logger.warning("the monitor ended (%s); next start in %.1f s", code, pause)
             await asyncio.sleep(pause)
@@ -92,6 +93,7 @@ class Supervisor:
             )
         finally:
             theirs.close()
+        self._channel.mark(self._clock())  # with it the monitor is up to date, and answers
         self._channel.attach(ours, [r for r in (self._hello(), self._routing()) if r])
         return process
 
