@@ -141,7 +141,11 @@ def _broken(seen: Observed, candidate: Revision) -> str:
     if profile is None or seen.closed_through is None:
         return ""
     after = seen.closed_through - NEWEST_SLOTS
-    newest = (c for k, c in seen.windows.items() if k.revision == candidate.name and k.slot > after)
+    newest = (
+        c
+        for k, c in seen.windows.items()
+        if k.revision == candidate.name and k.compares and k.slot > after
+    )
     return lost_values(profile, newest, seen.model.spec.delivery.analysis.min_samples)
 
 

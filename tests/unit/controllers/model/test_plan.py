@@ -9,7 +9,7 @@ from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import plan
 from tidegate.evidence.profile import Number, Predictions, Profile
-from tidegate.evidence.windows import BlockKey, Counts, slot_of
+from tidegate.evidence.windows import UNDRAWN, BlockKey, Counts, slot_of
 from tidegate.traffic.routing import Match
 
 
@@ -546,3 +546,20 @@ def test_lost_values_hold_the_rollout_are_told_once_and_roll_nothing_back(
     assert held[-1].reason == reason
     assert "age" in held[-1].message
     assert len(held) == len({d.reason for d in held}), "each reason is told once"
+
+
+def test_what_testers_send_holds_nobody() -> None:
+    """Whom a rule sends to the candidate may send empty rows all day."""
+    story = Story()
+    story.until_promoted_first()
+    story.wanted, story.ready = NEW, {OLD.name, NEW.name}
+    story.seen = replace(story.seen, profiles={OLD.name: PROFILE, NEW.name: PROFILE})
+    for _ in range(20):
+        story.look(10)
+        story.traffic(errors={}, requests=1000)
+        for key, counted in story.windows.items():
+            features = (tuple(n * counted.requests // 100 for n in (35, 30, 35, 0, 0, 0)),)
+            story.windows[key] = replace(counted, rows=counted.requests, features=features)
+        empty = Counts(900, {"rejected": 900}, rows=900, features=((0, 0, 0, 900, 0, 0),))
+        story.windows[BlockKey(slot_of(story.now.timestamp()), UNDRAWN, NEW.name)] = empty
+    assert not {"Hold", "RollBack"} & set(story.actions)
