@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tidegate.evidence.profile import make_profile
 from tidegate.traffic.routing import Candidate, Routing
-from tidegate.traffic.signing import seal
+from tidegate.traffic.signing import mark_key, seal
 
 PROXY_CORE, REST_CORE = 0, 1
 FEATURES = 30
@@ -152,6 +152,7 @@ def _dress(folder: Path, candidate: int | None) -> None:
         members=(),
         prediction_edges=(),
         feedback_horizon_seconds=3600,
+        mark_key=mark_key(key, "benchmark"),
     )
     (folder / "routing.json").write_text(seal(routing.to_json(), key))
 
