@@ -50,7 +50,7 @@ def delay_table(spread: Spread, runs: int) -> str:
         seen = {
             name: [f for (n, _), f in zip(cases, first, strict=True) if n == name] for name in PATHS
         }
-        rows.append([rule, *(_delay(found) for found in seen.values())])
+        rows.append([rule, *(delay_of(found) for found in seen.values())])
     return table(["windows until the alarm", *PATHS], rows)
 
 
@@ -74,7 +74,7 @@ def _shares(judged: Judged) -> str:
     return shown if judged.features is None else f"{shown} ({judges.percent(judged.features)})"
 
 
-def _delay(first: list[float]) -> str:
+def delay_of(first: list[float]) -> str:
     found, median = np.isfinite(first), float(np.median(first))
     if not np.isfinite(median):
         return f"{100 * found.mean():.0f} % seen" if found.any() else "never"
