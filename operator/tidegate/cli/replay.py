@@ -13,8 +13,9 @@ from tidegate.rollout.replay import Replayed, replay
 
 def replayed(recording: Recording, decision: str | None) -> Answer:
     """Every recorded decision that rests on evidence, or the one that is named."""
-    found = {d.id: d for s in recording.snapshots for d in s.status.decisions}
-    chosen = [d for d in found.values() if d.evidence is not None]
+    # Numbers begin anew when a status was lost: the time tells such decisions apart.
+    told = (d for s in recording.snapshots for d in s.status.decisions if d.evidence is not None)
+    chosen = list({(d.id, d.at): d for d in told}.values())
     if decision is not None:
         chosen = [d for d in chosen if d.id == decision]
     if not chosen:
