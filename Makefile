@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo demo-down test check generate verify bench image push lock
+.PHONY: help setup demo demo-down test soak check generate verify bench image push lock
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -22,8 +22,11 @@ demo: .venv/.complete ## Show the whole story on a real cluster (KUBECONFIG and 
 demo-down: .venv/.complete ## Remove all that the demo made, the cluster too if the demo made it
 	$(BIN)/python -m hack.demo down
 
-test: .venv/.complete ## Run all tests; TIER=unit, integration, compiled or e2e runs one
+test: .venv/.complete ## Run all tests; TIER=unit, integration, compiled, soak or e2e runs one
 	$(BIN)/python -m hack.suite $(TIER)
+
+soak: .venv/.complete ## Hurt two pods under load for an hour, or TIDEGATE_SOAK_SECONDS
+	TIDEGATE_SOAK_SECONDS=$${TIDEGATE_SOAK_SECONDS:-3600} $(BIN)/python -m hack.suite soak
 
 check: .venv/.complete ## The gate of every commit: lint, types, import contracts, spelling, unit tests
 	$(BIN)/ruff check

@@ -44,8 +44,9 @@ UNIT = Tier("unit", ())
 # A control plane of its own: two runs on a machine leave each other alone.
 INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
 E2E = Tier("e2e", ("tests/e2e",), instance="default", has_node=True)
+SOAK = Tier("soak", ("tests/soak",))
 COMPILED = Tier("compiled", ("tests/unit/sidecar",), is_compiled=True)
-LANES = ((E2E,), (UNIT, INTEGRATION, COMPILED))
+LANES = ((E2E,), (UNIT, INTEGRATION, COMPILED, SOAK))
 
 
 @dataclass(slots=True)
