@@ -26,7 +26,7 @@ from tests.e2e.place import Place
 from tests.e2e.scenes import clients, decided, revision, served, trained
 from tests.integration.apiserver import Manifest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
 MODEL = "explained"
 PLUGIN = Path(sys.executable).with_name("kubectl-tidegate")
