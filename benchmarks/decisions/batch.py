@@ -89,7 +89,8 @@ class _Clusters:
         by_split = (SPLIT_PRIOR * phi + split) / (SPLIT_PRIOR + variance)
         with np.errstate(divide="ignore", invalid="ignore"):
             self._observe(slot)
-        return np.asarray(np.maximum(1.0, np.minimum(phi, by_split)))
+        smaller = slot.sum(-1).min(axis=0)
+        return np.asarray(np.maximum(1.0, np.minimum(np.minimum(phi, by_split), smaller)))
 
     def _observe(self, slot: Floats) -> None:
         n, o = slot.sum(-1), self._last.sum(-1)

@@ -157,7 +157,8 @@ class LatencyTracker(CountTracker[RatioTest]):
     def fold(self, candidate: Counts, stable: Counts) -> None:
         h1, h0 = _histogram(candidate.latency), _histogram(stable.latency)
         (table,) = latency_tables(h1, h0, self._past, (self._quantile,), self._tolerated_bins)
-        self._shift.update(h1, h0, self._past, self._quantile, phi=self.test.phi()[0])
+        harm, _ = self.test.phi(min(h1.sum(), h0.sum()))
+        self._shift.update(h1, h0, self._past, self._quantile, phi=harm)
         self.test.update(*table)
         self._past = decayed(self._past, h0)
         self._count(h1.sum(), h0.sum())

@@ -125,7 +125,7 @@ class DifferenceTest:
         """Take in one closed slot."""
         if not (0 <= k1 <= n1 and 0 <= k0 <= n0):
             raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
-        phi = self.phi()
+        phi = self.phi(min(n1, n0))
         self._clusters.observe((k1, n1 - k1), (k0, n0 - k0))
         if n1 == 0 or n0 == 0:
             return
@@ -136,11 +136,11 @@ class DifferenceTest:
         keep = max(LEVEL_MEMORY, 1 - n0 / LEVEL_ROWS)
         self._level = keep * self._level + np.array([k0, n0])
 
-    def phi(self) -> tuple[float, float]:
-        """The divisors of the next slot's evidence, for a Fail and for a Pass."""
+    def phi(self, rows: float) -> tuple[float, float]:
+        """The divisors, for Fail and Pass, of a slot with so many rows in its smaller arm."""
         if self.dispersion != "auto":
             return self.dispersion, self.dispersion
-        return self._clusters.of_harm(), self._clusters.of_safety()
+        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
 
     def _bet(self, k1: int, n1: int, k0: int, n0: int, harm: float, safety: float) -> None:
         """Multiply the slot's e-values in; all rates bet on come from earlier slots."""

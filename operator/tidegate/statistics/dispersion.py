@@ -5,6 +5,7 @@ independent loses most of the good candidates. Dividing the evidence by the size
 mends that exactly, if the size is known; here it is estimated, from slots that have passed.
 """
 
+import math
 from typing import Self
 
 import numpy as np
@@ -38,6 +39,10 @@ class Dispersion:
     events happen; so how they split, `s = sum_j (k1_j - m_j q_j)^2 / 2` beside its variance v, is
     a second estimate, and the smaller one counts: `min(phi, (20 phi + s) / (20 + v))`.
 
+    No cluster inside a slot is larger than the rows of an arm in it: the divisor is at most those
+    of the smaller arm. Without that, a canary of one request in a slot, all of which fail, would be
+    taken for a single cluster of ten for minutes: events without exception have no scatter.
+
     Dividing log e-values by a number that was fixed before the slot, and is at least 1, keeps their
     guarantee for independent rows (Jensen). Dividing by D keeps it for clusters of D rows
     (Hoelder). The estimate sees clusters inside a slot; of one session that lasts for many slots it
@@ -59,19 +64,19 @@ class Dispersion:
         self._arms = np.zeros((2, bins))  # events of candidate and stable, as Mantel-Haenszel
         self._last = np.zeros((2, bins))  # each arm's newest slot with rows
 
-    def of_harm(self) -> float:
-        """The divisor of the next slot's evidence for a Fail."""
-        return self._estimate(BEFORE_HARM)
+    def of_harm(self, rows: float = math.inf) -> float:
+        """The divisor for a Fail, of the next slot with so many rows in its smaller arm."""
+        return self._estimate(BEFORE_HARM, rows)
 
-    def of_safety(self) -> float:
-        """The divisor of the next slot's evidence for a Pass."""
-        return self._estimate(BEFORE_SAFETY)
+    def of_safety(self, rows: float = math.inf) -> float:
+        """The divisor for a Pass, of the next slot with so many rows in its smaller arm."""
+        return self._estimate(BEFORE_SAFETY, rows)
 
-    def _estimate(self, before: float) -> float:
+    def _estimate(self, before: float, rows: float) -> float:
         scatter, expected, split, variance = self._sums
         phi = (PRIOR_EVENTS * before + scatter) / (PRIOR_EVENTS + expected)
         by_split = (SPLIT_PRIOR * phi + split) / (SPLIT_PRIOR + variance)
-        return max(1.0, float(min(phi, by_split)))
+        return max(1.0, float(min(phi, by_split, rows)))
 
     def observe(self, k1: ArrayLike, k0: ArrayLike) -> None:
         """Learn from a closed slot, after its evidence was divided by what was known before."""

@@ -85,18 +85,18 @@ class RateTest:
             return
         if self.slots < self.horizon and self.restart > 0:
             self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
-        harm, safety = self.phi()
+        harm, safety = self.phi(n)
         counts = np.array([k, n], dtype=np.float64)
         self._late = self._late + self._evidence(self._above, counts / harm)
         self._harm, self._safe = self._harm + counts / harm, self._safe + counts / safety
         self._clusters.observe((k, n - k), (0, 0))
         self.events, self.rows, self.slots = self.events + k, self.rows + n, self.slots + 1
 
-    def phi(self) -> tuple[float, float]:
-        """The divisors of the next slot's evidence, for a Fail and for a Pass."""
+    def phi(self, rows: float) -> tuple[float, float]:
+        """The divisors, for a Fail and for a Pass, of the evidence of a slot of so many rows."""
         if self.dispersion != "auto":
             return self.dispersion, self.dispersion
-        return self._clusters.of_harm(), self._clusters.of_safety()
+        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
 
     def _evidence(self, rates: Floats, counts: Floats) -> Floats:
         k, n = float(counts[0]), float(counts[1])

@@ -138,7 +138,7 @@ class RatioTest:
             raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
         tolerated, refused = 1.0 + self.tol, 1.0 + self.margin
         m = k1 + k0
-        harm, safety = self.phi()
+        harm, safety = self.phi(min(n1, n0))
         self._clusters.observe((k1, n1 - k1), (k0, n0 - k0))
         if n1 == 0 or n0 == 0 or m == 0:
             return
@@ -157,11 +157,11 @@ class RatioTest:
         self._plain += evidence(self._ratios) / harm
         self.slots += 1
 
-    def phi(self) -> tuple[float, float]:
-        """The divisors of the next slot's evidence, for a Fail and for a Pass."""
+    def phi(self, rows: float) -> tuple[float, float]:
+        """The divisors, for Fail and Pass, of a slot with so many rows in its smaller arm."""
         if self.dispersion != "auto":
             return self.dispersion, self.dispersion
-        return self._clusters.of_harm(), self._clusters.of_safety()
+        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
 
     def log_e_worse(self) -> float:
         """Evidence that the ratio exceeds the tolerance, in nats; act at `ln(1/alpha)`."""

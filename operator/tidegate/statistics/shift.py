@@ -121,7 +121,7 @@ class ShiftTest:
         if counts.shape != self._past.shape:
             raise ValueError(f"want {self.bins} bins in both arms, got {counts.shape}")
         n1, n0 = (float(n) for n in counts.sum(-1))
-        phi = self.phi()
+        phi = self.phi(min(n1, n0))
         self._clusters.observe(*counts)
         if n1 == 0 or n0 == 0:
             return
@@ -132,11 +132,11 @@ class ShiftTest:
         self._mean = self._mean + weight * counts / np.array([[n1], [n0]])
         self._past = MEMORY * self._past + counts
 
-    def phi(self) -> tuple[float, float]:
-        """The divisors of the next slot's evidence, for a Fail and for a Pass."""
+    def phi(self, rows: float) -> tuple[float, float]:
+        """The divisors, for Fail and Pass, of a slot with so many rows in its smaller arm."""
         if self.dispersion != "auto":
             return self.dispersion, self.dispersion
-        return self._clusters.of_harm(), self._clusters.of_safety()
+        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
 
     def _bet(self, counts: Floats, n1: float, n0: float, harm: float, safety: float) -> None:
         """Multiply the slot's e-values in; all that is bet on comes from earlier slots."""

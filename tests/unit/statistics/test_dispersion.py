@@ -73,6 +73,18 @@ def test_is_at_least_one_finite_and_restored_bit_for_bit(slots: list[Slot]) -> N
     assert Dispersion.from_state(known.to_state()).to_state() == known.to_state()
 
 
+@pytest.mark.parametrize("test", [RatioTest(0.1), DifferenceTest(0.005)], ids=["ratio", "points"])
+def test_a_small_canary_that_always_fails_is_found_after_a_few_requests(
+    test: RatioTest | DifferenceTest,
+) -> None:
+    """Events without exception have no scatter; but a single request is no cluster."""
+    fresh, requests = type(test)(test.tol), 0
+    while fresh.log_e_worse() < math.log(100):
+        fresh.update(1, 1, 0, 19)
+        requests += 1
+    assert requests <= 6
+
+
 def test_the_arms_scatter_by_themselves_not_between_each_other() -> None:
     """A candidate that fails ten times as often, steadily, is no cluster."""
     worse = [((10, 90), (10, 990))] * 60

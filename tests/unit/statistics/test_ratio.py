@@ -186,7 +186,7 @@ def test_clustered_rows_count_less() -> None:
     bursts = [(0, 40), (14, 0), (0, 80), (0, 0), (15, 60), (0, 120), (0, 0), (13, 20)]
     clustered = [(k1, 300, k0, 5700) for k1, k0 in bursts]
     test = after(*clustered, dispersion="auto")
-    assert min(test.phi()) > 10
+    assert min(test.phi(300)) > 10
     assert after(*clustered).log_e_worse() > 5 * test.log_e_worse()
     halved = after(*clustered, dispersion=2.0, restart=0.0)
     assert np.allclose(2 * halved._worse, after(*clustered, restart=0.0)._worse)
