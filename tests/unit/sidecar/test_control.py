@@ -1,5 +1,8 @@
 """The control port of a real sidecar: which routing documents are taken, who may read."""
 
+import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -98,3 +101,25 @@ async def test_numbers_need_the_operators_token(pod: Sidecar) -> None:
     assert (await pod.numbers("/profile")).status == 404
     assert (await pod.numbers("/windows?after=x")).status == 400
     assert (await pod.numbers("/nothing")).status == 404
+
+
+async def test_a_monitor_that_dies_over_a_question_is_said_to_be_starting(pod: Sidecar) -> None:
+    await pod.monitor_up()
+    monitor = pod.monitor_pid()
+    assert monitor is not None
+    os.kill(monitor, signal.SIGSTOP)
+    before = _connections()
+    asked = asyncio.create_task(pod.numbers("/windows"))
+
+    async def asked_it() -> bool:
+        return _connections() > before
+
+    await eventually(asked_it)
+    os.kill(monitor, signal.SIGKILL)
+    reply = await asked
+    assert (reply.status, reply.json()) == (503, {"error": "the monitor is starting"})
+
+
+def _connections() -> int:
+    """Sockets of all monitors on this machine, those included that wait to be accepted."""
+    return Path("/proc/net/unix").read_text().count("monitor.sock")

@@ -108,22 +108,23 @@ class Control:
         return status_line.split(b" ")[1:2] != [] and status_line.split(b" ")[1][:1] == b"2"
 
     async def _hand_on(self, head: RequestHead, body: bytes, writer: asyncio.StreamWriter) -> None:
+        answered = False
         try:
             answer, question = await asyncio.open_unix_connection(self._monitor_path)
+            try:
+                question.write(with_header(head.raw, b"connection: close") + body)
+                while piece := await answer.read(PIECE_BYTES):
+                    answered = True
+                    writer.write(piece)
+                    await writer.drain()
+            finally:
+                question.close()
         except OSError:
-            writer.write(
-                _rendered(
-                    Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the monitor is starting"})
-                )
-            )
-            return
-        try:
-            question.write(with_header(head.raw, b"connection: close") + body)
-            while piece := await answer.read(PIECE_BYTES):
-                writer.write(piece)
-                await writer.drain()
-        finally:
-            question.close()
+            if answered:
+                raise
+        if not answered:  # there is none at the moment, or it died over this
+            starting = Reply(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the monitor is starting"})
+            writer.write(_rendered(starting))
 
 
 async def _read_body(reader: asyncio.StreamReader, framing: Framing) -> bytes:
