@@ -26,6 +26,8 @@ from tests.e2e.place import Place
 from tests.e2e.scenes import clients, decided, revision, served, trained
 from tests.integration.apiserver import Manifest
 
+from tidegate.evidence.windows import SLOT_SECONDS
+
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
 MODEL = "explained"
@@ -133,10 +135,15 @@ def test_another_policy_and_another_analysis_are_tried_on_the_recording(
     assert [m["verdict"] for m in trial["metrics"]] != ["Fail"], "without labels nobody finds out"
 
 
-def test_the_next_rollout_is_foretold_at_the_present_traffic(rolled_back: Terminal) -> None:
+def test_the_next_rollout_is_foretold_at_the_present_traffic(
+    rolled_back: Terminal, tmp_path: Path
+) -> None:
+    counted = rolled_back.data("record", MODEL, "--out", str(tmp_path))
     plan = rolled_back.data("plan", MODEL, "--sizes", "5")
 
-    assert plan["requestsPerSecond"] == pytest.approx(100, rel=0.4)
+    first, last = counted["slots"]
+    seconds = (last + 1 - first) * SLOT_SECONDS
+    assert plan["requestsPerSecond"] == pytest.approx(counted["requests"] / seconds, rel=0.3)
     assert plan["unmeasurable"] == []
     (weight,) = plan["weights"]
     assert {m["name"] for m in weight["metrics"]} == {"errors", "accuracy"}
