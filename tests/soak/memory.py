@@ -12,7 +12,8 @@ from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES
 
 MIB = 1 << 20
 SAMPLE_SECONDS = 1.0
-PROXY_LIMIT, MONITOR_LIMIT = 48 * MIB, 128 * MIB
+# The proxy's queue is full while the monitor stands still.
+PROXY_LIMIT, MONITOR_LIMIT = 48 * MIB + QUEUE_LIMIT_BYTES, 128 * MIB
 # A queue that has filled behind a stalled monitor leaves holes behind; it does not fill twice over.
 PROXY_GROWTH = QUEUE_LIMIT_BYTES + 4 * MIB
 # The ring of answers is touched for the first time as it fills, 31 bytes for each of them; windows
