@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,12 +25,14 @@ from tidegate.traffic.signing import mark_key, seal
 
 PROXY_CORE, REST_CORE = 0, 1
 FEATURES = 30
+CAPTURE_OFF = {"TIDEGATE_CAPTURE_PERCENT": "0"}
 ANSWER = '{"predictions": [1]}'
 _NGINX = """
 worker_processes 1; daemon off; pid %(folder)s/%(name)s.pid; error_log stderr error;
 events { worker_connections 8192; }
 http {
   access_log off; keepalive_requests 100000000; client_body_temp_path %(folder)s/body;
+  client_max_body_size 0; proxy_request_buffering off;
   proxy_temp_path %(folder)s/proxy; fastcgi_temp_path %(folder)s/f; uwsgi_temp_path %(folder)s/u;
   scgi_temp_path %(folder)s/s;
   %(servers)s
@@ -48,6 +51,12 @@ class Peer:
 
     port: int
     pids: Mapping[str, int]
+    metrics: int = 0
+    """The port of a sidecar's metrics."""
+
+    def rows_counted(self) -> int:
+        """What its monitor has counted up to now."""
+        return int(float(_metric(self.metrics, "tidegate_rows_total")[0].split()[-1]))
 
 
 def free_port() -> int:
@@ -93,11 +102,30 @@ def go(binary: Path, upstream: int) -> Iterator[Peer]:
 
 
 @contextmanager
-def tidegate(folder: Path, upstream: int, candidate: int | None, **env: str) -> Iterator[Peer]:
-    """The sidecar with all it does; with a candidate at 20 % if its port is given."""
-    folder = folder / f"tidegate-{candidate}"
-    folder.mkdir(exist_ok=True)
-    _dress(folder, candidate)
+def reader(binary: Path) -> Iterator[int]:
+    """The port of a model that reads the whole body, and answers as many rows as it is told."""
+    port = free_port()
+    with running([str(binary), "model", f"127.0.0.1:{port}"], REST_CORE, port, GOMAXPROCS="1"):
+        yield port
+
+
+@contextmanager
+def tidegate(
+    folder: Path,
+    upstream: int,
+    *,
+    tree: Path | None = None,
+    candidate: int | None = None,
+    features: int = FEATURES,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Peer]:
+    """The sidecar with all it does.
+
+    `tree` is what `hack.compiled` made, as it is in the image; without it, the sources run. With
+    the port of a candidate, that gets 20 % of the requests.
+    """
+    folder = Path(tempfile.mkdtemp(dir=folder))
+    _dress(folder, candidate, features)
     port, control, metrics = free_port(), free_port(), free_port()
     settings = {
         "TIDEGATE_POD_UID": "0a1b2c3d-0000-4000-8000-000000000000",
@@ -109,17 +137,18 @@ def tidegate(folder: Path, upstream: int, candidate: int | None, **env: str) -> 
         "TIDEGATE_TRAFFIC_PORT": str(port),
         "TIDEGATE_CONTROL_PORT": str(control),
         "TIDEGATE_METRICS_PORT": str(metrics),
+        **({"PYTHONPATH": str(tree)} if tree else {}),
+        **(env or {}),
     }
     command = [sys.executable, "-m", "tidegate.sidecar"]
-    with running(command, PROXY_CORE, port, **settings, **env) as pid:
+    with running(command, PROXY_CORE, port, **settings) as pid:
         _await(metrics)
         monitor = _children(pid)[0]
         os.sched_setaffinity(monitor, {REST_CORE})  # another container's core: it is the proxy
-        yield Peer(port, {"proxy": pid, "monitor": monitor})  # that stands in the request's way
-        with urlopen(f"http://127.0.0.1:{metrics}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
-        kept = [x for x in lines if x.startswith(("tidegate_rows_total", "tidegate_dropped_total"))]
-        print("    ", *kept, flush=True)
+        # that stands in the request's way
+        yield Peer(port, {"proxy": pid, "monitor": monitor}, metrics)
+        told = _metric(metrics, "tidegate_rows_total"), _metric(metrics, "tidegate_dropped_total")
+        print("    ", *told, flush=True)
 
 
 @contextmanager
@@ -132,10 +161,15 @@ def _nginx(folder: Path, name: str, servers: str, core: int, port: int) -> Itera
         yield pid
 
 
-def _dress(folder: Path, candidate: int | None) -> None:
+def _metric(port: int, name: str) -> list[str]:
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return [x for x in answer.read().decode().splitlines() if x.startswith(name)]
+
+
+def _dress(folder: Path, candidate: int | None, features: int) -> None:
     """What a pod has mounted: the reference profile, a routing document, the operator's key."""
     rng = np.random.default_rng(1)
-    columns = {f"f{i}": rng.normal(size=10_000) for i in range(FEATURES)}
+    columns = {f"f{i}": rng.normal(size=10_000) for i in range(features)}
     kinds: dict[str, Literal["number", "category"]] = dict.fromkeys(columns, "number")
     predictions = rng.integers(0, 2, 10_000)
     profile = make_profile(columns, kinds, predictions, "classification", {"accuracy": 0.9})

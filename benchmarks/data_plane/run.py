@@ -5,13 +5,15 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.data_plane import load, peers
+from benchmarks.data_plane import counting, load, memory, peers, sizes
 from benchmarks.data_plane.load import Full
 from benchmarks.data_plane.peers import Peer
 from benchmarks.report import put, table
+from hack.compiled import compile_into
 
 HERE = Path(__file__).parent
 CONNECTIONS = 16, 64
@@ -24,7 +26,6 @@ class Case:
     """One row of the tables and what was measured for it, once a round."""
 
     start: Callable[[], AbstractContextManager[Peer]]
-    method: str = "POST"
     full: dict[int, list[Full]] = field(default_factory=lambda: {c: [] for c in CONNECTIONS})
     added: list[tuple[float, float]] = field(default_factory=list)
     resident: dict[str, float] = field(default_factory=dict)
@@ -32,46 +33,67 @@ class Case:
     def per_second(self, connections: int) -> float:
         return median(f.per_second for f in self.full[connections])
 
-    def cpu(self, process: str, connections: int) -> float:
-        return median(f.cpu.get(process, 0.0) for f in self.full[connections])
+    def cpu(self, process: str) -> float:
+        return median(self.each(process))
+
+    def times(self, other: "Case") -> float:
+        """The multiple of another's CPU time, round by round."""
+        pairs = zip(self.each("proxy"), other.each("proxy"), strict=True)
+        return median(a / b for a, b in pairs)
+
+    def each(self, process: str) -> list[float]:
+        return [f.cpu.get(process, 0.0) for f in self.full[CONNECTIONS[0]]]
 
 
 def main(_runs: int, *, write: bool) -> None:
-    """Three rounds of two seconds for each number; one of one second to see that it runs."""
-    rounds, seconds = (3, 2) if write else (1, 1)
+    """Five rounds of two seconds for each number; one of one second to see that it runs."""
+    rounds, seconds = (5, 2) if write else (1, 1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         binary = folder / "peer"
         subprocess.run(["go", "build", "-o", binary], cwd=HERE / "peer", check=True)
-        with peers.model(folder) as (upstream, candidate):
-            cases = {
-                "direct": Case(lambda: nullcontext(Peer(upstream, {}))),
-                NGINX: Case(lambda: peers.nginx(folder, upstream)),
-                GO: Case(lambda: peers.go(binary, upstream)),
-                "Tidegate": Case(lambda: peers.tidegate(folder, upstream, None)),
-                "Tidegate, 20 % to a candidate": Case(
-                    lambda: peers.tidegate(folder, upstream, candidate)
-                ),
-                "Tidegate, nothing to count (`PUT`)": Case(
-                    lambda: peers.tidegate(folder, upstream, None), method="PUT"
-                ),
-            }
-            for _ in range(rounds):
-                for title, case in cases.items():
-                    print("  ", title, flush=True)
-                    _measure(case, folder, binary, upstream, seconds)
-    for block, text in (("throughput", _throughput(cases)), ("cost", _cost(cases))):
+        tree = folder / "compiled"
+        compile_into(tree)
+        cases = _proxies(folder, binary, tree, rounds, seconds)
+        blocks = {
+            "throughput": _throughput(cases),
+            "cost": _cost(cases),
+            **sizes.tables(folder, binary, tree, seconds, HERE / "sizes.svg" if write else None),
+            "counting": counting.table_of(),
+            "memory": memory.table_of(folder, tree, seconds=600 if write else 5),
+        }
+    for block, text in blocks.items():
         print(text)
         if write:
             put(HERE / "README.md", block, text)
 
 
+def _proxies(folder: Path, binary: Path, tree: Path, rounds: int, seconds: int) -> dict[str, Case]:
+    with peers.model(folder) as (upstream, candidate):
+        start = partial(peers.tidegate, folder, upstream, tree=tree)
+        cases = {
+            "direct": Case(lambda: nullcontext(Peer(upstream, {}))),
+            NGINX: Case(lambda: peers.nginx(folder, upstream)),
+            GO: Case(lambda: peers.go(binary, upstream)),
+            "Tidegate": Case(start),
+            "Tidegate, 20 % to a candidate": Case(partial(start, candidate=candidate)),
+            "Tidegate, capture off": Case(partial(start, env=peers.CAPTURE_OFF)),
+            "Tidegate, not compiled": Case(partial(start, tree=None)),
+        }
+        for number in range(rounds):
+            # Forth and back, so that no one always follows the same other.
+            turn = list(cases.items()) if number % 2 == 0 else list(reversed(cases.items()))
+            for title, case in turn:
+                print("  ", title, flush=True)
+                _measure(case, folder, binary, upstream, seconds)
+    return cases
+
+
 def _measure(case: Case, folder: Path, binary: Path, upstream: int, seconds: int) -> None:
     with case.start() as peer:
-        load.full(peer, folder, CONNECTIONS[0], 1, case.method)  # warm
+        load.full(peer, folder, CONNECTIONS[0], 1)  # warm
         for connections in CONNECTIONS:
-            got = load.full(peer, folder, connections, seconds, case.method)
-            case.full[connections].append(got)
+            case.full[connections].append(load.full(peer, folder, connections, seconds))
         if not peer.pids:
             return
         rate = case.full[CONNECTIONS[0]][-1].per_second / 2
@@ -111,9 +133,9 @@ def _cost(cases: dict[str, Case]) -> str:
     rows = [
         [
             title,
-            f"{case.cpu('proxy', CONNECTIONS[0]):.1f}",
-            *(f"{case.cpu('proxy', 16) / cases[p].cpu('proxy', 16):.2f}" for p in (NGINX, GO)),
-            f"{case.cpu('monitor', CONNECTIONS[0]):.1f}" if "monitor" in case.resident else "",
+            f"{case.cpu('proxy'):.1f}",
+            *(f"{case.times(cases[p]):.2f}" for p in (NGINX, GO)),
+            f"{case.cpu('monitor'):.1f}" if "monitor" in case.resident else "",
             f"{1000 * median(a for a, _ in case.added):.2f}",
             f"{1000 * median(b for _, b in case.added):.2f}",
             f"{case.resident['proxy']:.0f}",

@@ -1,6 +1,7 @@
 // The Go peer and the load at a fixed rate, in one program:
 //
 //	peer proxy :8080 127.0.0.1:8000
+//	peer model :8000
 //	peer load 127.0.0.1:8080 <connections> <requests a second> <seconds> <file with one request>
 package main
 
@@ -16,14 +17,18 @@ import (
 	"os"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
 func main() {
-	if os.Args[1] == "proxy" {
+	switch os.Args[1] {
+	case "proxy":
 		proxy(os.Args[2], os.Args[3])
-	} else {
+	case "model":
+		model(os.Args[2])
+	default:
 		load(os.Args[2], number(3), number(4), number(5), os.Args[6])
 	}
 }
@@ -37,6 +42,19 @@ func proxy(listen, upstream string) {
 	transport.DisableCompression = true
 	handler.Transport = transport
 	check(http.ListenAndServe(listen, handler))
+}
+
+// A model that reads its whole request and predicts 1 for as many rows as `?rows=` says.
+func model(listen string) {
+	check(http.ListenAndServe(listen, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return // the load has ended
+		}
+		rows, err := strconv.Atoi(r.URL.Query().Get("rows"))
+		check(err)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"predictions": [1`+strings.Repeat(", 1", rows-1)+"]}")
+	})))
 }
 
 // Each connection sends at its own fixed times, also when an answer was late: a latency counts

@@ -13,7 +13,7 @@ from tidegate.sidecar.monitor.payloads import Columns
 
 CLOSING_SECONDS = 2.0  # answers that come later count in the oldest slot that is still open
 SLOTS_KEPT = 360  # an hour
-MEMORY_LIMIT_BYTES = 32 << 20  # of feature counts; a profile with very many features keeps less
+MEMORY_LIMIT_BYTES = 24 << 20  # of feature counts; a profile with very many features keeps less
 BYTES_AT_ONCE = 1 << 20  # of payload that may wait with them
 ROWS_AT_ONCE = 512  # rows wait for company: encoding them together is ten times cheaper
 BLOCKS_IN_SLOT = 64  # more generations than this in ten seconds are not the operator's doing
@@ -44,7 +44,7 @@ class Block:
         self.predictions: Counter[str] = Counter()
         self.unparsed: Counter[str] = Counter()
         self.pairs: Counter[str] = Counter()
-        self.features: NDArray[np.int64] = np.zeros(bins, dtype=np.int64)
+        self.features: NDArray[np.int32] = np.zeros(bins, dtype=np.int32)  # rows of ten seconds
         self.pending: list[Columns] = []
         self.pending_rows = self.pending_bytes = 0
 
@@ -57,7 +57,7 @@ class Book:
         sizes = [len(f.counts) for f in profile.features] if profile else []
         self._ends = np.cumsum(sizes, dtype=np.int64)
         self._bins = sum(sizes)
-        self._limit = max(MEMORY_LIMIT_BYTES // (8 * self._bins + 1), BLOCKS_IN_SLOT)
+        self._limit = max(MEMORY_LIMIT_BYTES // (4 * self._bins + 1), BLOCKS_IN_SLOT)
         self._blocks: dict[BlockKey, Block] = {}
         self._in_slot: Counter[int] = Counter()
         self.first_slot = first_slot
