@@ -67,7 +67,11 @@ def plan(seen: Observed, now: datetime) -> Plan:
     told: list[Told] = []
     for watched in seen.watched:
         name = watched.model.metadata.name
-        drift = _levels(spec, watched, before.get(name, ModelDrift(name=name, level="Unknown")))
+        old = before.get(name, ModelDrift(name=name, level="Unknown"))
+        drift = _levels(spec, watched, old)
+        if drift is old and SEVERITY[drift.level] < SEVERITY["Warn"]:
+            models.append(drift)  # the same window as before, and nothing in it to act on
+            continue
         world = _world(spec, watched, drift)
         drift = drift.model_copy(update={"cause": world.cause})
         drift, action, run = _act(seen, watched, drift, world, now)
