@@ -11,6 +11,7 @@ from tests.integration.training_job.trial import (
 )
 
 from tidegate.api.meta import parse_timestamp
+from tidegate.clients.kube import Manifest
 from tidegate.clients.resources import JOBS, PODS, TRAINING_JOBS
 
 pytestmark = pytest.mark.apiserver
@@ -88,30 +89,45 @@ async def test_a_permanent_failure_ends_the_job_at_the_first_try(trial: Trial) -
 async def test_a_passing_failure_is_tried_again(trial: Trial) -> None:
     await trial.create(retries=1)
     await trial.look()
-    bad = {
-        "stage": "fetch",
-        "ok": False,
-        "exitCode": 75,
-        "reason": "ObjectStoreUnreachable",
-        "message": "No answer.",
-    }
-    await trial.run(fetch=bad)
+    bad = whole_run() | {"publish": unreachable("publish")}
+    await trial.run(**bad)
     await trial.look()
     ready = (await trial.seen()).status.condition("Ready")
     assert ready is not None
     assert ready.message == "Try 1 of 2 failed: No answer. The Job tries again."
-
-    async def second() -> bool:
-        pods, _ = await trial.kube.list(PODS, trial.namespace)
-        return len(pods) == 2
-
-    await eventually(second, "the second try")
-    await trial.run(fetch=bad)
+    await eventually(lambda: _has_pods(trial, 2), "the second try")
+    await trial.run(**bad)
     await trial.ends("Failed")
     await trial.look()
     ready = (await trial.seen()).status.condition("Ready")
     assert ready is not None
     assert (ready.reason, ready.message) == ("ObjectStoreUnreachable", "No answer. (2 tries)")
+
+
+async def test_an_outage_of_the_inputs_store_costs_no_try(trial: Trial) -> None:
+    await trial.create(retries=0)
+    await trial.look()
+    await trial.run(fetch=unreachable("fetch"))
+    await trial.look()
+    ready = (await trial.seen()).status.condition("Ready")
+    assert ready is not None
+    assert ready.message == "No answer. The job tries again until its deadline (4h)."
+    await eventually(lambda: _has_pods(trial, 2), "the next try")
+    await trial.run(**whole_run())
+    await trial.ends("Complete")
+    await trial.look()
+    assert (await trial.seen()).status.state == "Succeeded"
+
+
+def unreachable(stage: str) -> Manifest:
+    """The line of a stage whose store does not answer."""
+    why = {"reason": "ObjectStoreUnreachable", "message": "No answer."}
+    return {"stage": stage, "ok": False, "exitCode": 75, **why}
+
+
+async def _has_pods(trial: Trial, count: int) -> bool:
+    pods, _ = await trial.kube.list(PODS, trial.namespace)
+    return len(pods) == count
 
 
 async def test_a_deadline_ends_the_job(trial: Trial) -> None:
