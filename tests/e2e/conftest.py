@@ -14,6 +14,7 @@ from tests.e2e.place import Place, eventually
 from tests.e2e.scenes import trained
 from tests.e2e.store import Store
 from tests.integration.apiserver import ApiServer, Manifest
+from tests.integration.conftest import install_crds
 from tests.integration.helm import ROOT, helm
 
 CLUSTER = str(ROOT / "hack/cluster/cluster")
@@ -65,6 +66,8 @@ def operator(kubeconfig: Path, places: dict[str, Place]) -> Iterator[Operator]:
     assert audit.exists(), f"{audit} is missing: these tests need a local cluster, on this machine"
     installed = Operator(places[SYSTEM], helm(kubeconfig), audit)
     brings_crds = not places[SYSTEM].apiserver.get(CRD).accepted
+    if not brings_crds:  # somebody else's, perhaps of another time
+        install_crds(places[SYSTEM].apiserver)
     since = audit.stat().st_size
     try:
         installed.install(
