@@ -12,6 +12,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import tempfile
 import time
 
@@ -30,6 +31,7 @@ from tidegate.traffic.routing import Routing
 
 SWEEP_SECONDS = 1.0
 DRAIN_SECONDS = 25.0  # below the 30 s that a pod gets to end
+MODEL_PATIENCE_SECONDS = 5.0  # on a starved node; nobody else could answer in its place
 STOP_SECONDS = 3.0  # more for the monitor, which has a log to bring home
 BACKLOG = 4096
 DESCRIPTORS = 2 * CLIENT_LIMIT + 256  # each client has an upstream; the rest is our own
@@ -56,7 +58,8 @@ async def _serve(
     channel = Channel(loop)
     # The comparison of the arms rests on an independent draw for each request.
     draw = random.Random(os.urandom(16)).random  # noqa: S311 - nothing secret depends on it
-    split = Split(settings.revision, Tcp(*settings.upstream), draw)
+    model = Tcp(*settings.upstream, MODEL_PATIENCE_SECONDS)
+    split = Split(settings.revision, model, draw)
     secret = os.urandom(32)
     capture = Capture(
         draw,
@@ -97,7 +100,9 @@ async def _serve(
         loop.create_task(_tick(board, desk, channel)),
     ]
     farewell = loop.create_task(_farewell(desk, retire, settings.drain_seconds))
-    logger.info("serving %s of %s", settings.revision, settings.model)
+    is_source = str(sys.modules[Client.__module__].__file__).endswith(".py")
+    how = "interpreted: at twice the CPU time" if is_source else "compiled"
+    logger.info("serving %s of %s (%s)", settings.revision, settings.model, how)
     ended, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
     retire.set()
     traffic_server.close()

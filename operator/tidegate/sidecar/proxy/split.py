@@ -22,9 +22,13 @@ class Tcp:
 
     host: str
     port: int
+    patience: float = 1.0
+    """Seconds in which it must take a connection."""
 
     async def connect(self, factory: Callable[[], asyncio.Protocol]) -> None:
-        await asyncio.get_running_loop().create_connection(factory, self.host, self.port)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.patience):
+            await loop.create_connection(factory, self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from tidegate.sidecar.proxy.heads import (
 )
 from tidegate.sidecar.proxy.split import Target
 
-CONNECT_SECONDS = 1.0
 # Servers close idle connections, most of them after 2 s or more; a request that is sent at that
 # very moment would be lost, so an older connection is not used again.
 IDLE_SECONDS = 1.0
@@ -57,8 +56,7 @@ class Upstream(asyncio.Protocol):
 
     async def _connect(self, target: Target) -> None:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await target.connect(lambda: self)
+            await target.connect(lambda: self)
         except (OSError, TimeoutError, UnicodeError):  # the last: no host name at all
             if not self.closed:
                 self.close()
