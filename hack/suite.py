@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hack.clusters import Clusters
 from hack.compiled import compile_into
-from hack.target import ROOT, Target, TargetError, reach, release
+from hack.target import ROOT, TargetError
 
 PROGRESS_SECONDS = 30.0
 INTERRUPTED = 130
@@ -36,17 +37,31 @@ class Tier:
     instance: str = ""
     """The local cluster it runs on; none, if empty."""
     has_node: bool = False
+    prefix: str = ""
+    """Of the namespaces on the node; tiers that run beside each other differ."""
     is_compiled: bool = False
     """With the request path in C, as the image of the sidecar has it."""
+
+    def is_among(self, wanted: Collection[str]) -> bool:
+        """Whether it is asked for; `e2e` means all that begins so."""
+        return self.name in wanted or self.name.partition("-")[0] in wanted
 
 
 UNIT = Tier("unit", ())
 # A control plane of its own: two runs on a machine leave each other alone.
 INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
-E2E = Tier("e2e", ("tests/e2e",), instance="default", has_node=True)
+TROUBLES = tuple(f"tests/e2e/test_{name}.py" for name in ("faults", "routing", "troubles"))
+E2E = Tier(
+    "e2e",
+    ("tests/e2e", *(f"--ignore={file}" for file in TROUBLES)),
+    instance="default",
+    has_node=True,
+    prefix="e2e",
+)
+E2E_TROUBLES = Tier("e2e-troubles", TROUBLES, instance="default", has_node=True, prefix="troubles")
 SOAK = Tier("soak", ("tests/soak",))
 COMPILED = Tier("compiled", ("tests/unit/sidecar",), is_compiled=True)
-LANES = ((E2E,), (UNIT, INTEGRATION, COMPILED, SOAK))
+LANES = ((E2E,), (E2E_TROUBLES,), (UNIT, INTEGRATION, COMPILED, SOAK))
 
 
 @dataclass(slots=True)
@@ -84,7 +99,7 @@ class Run:
 
 
 @asynccontextmanager
-async def environment(tier: Tier) -> AsyncIterator[Mapping[str, str]]:
+async def environment(tier: Tier, clusters: Clusters) -> AsyncIterator[Mapping[str, str]]:
     """The environment of a tier's tests; a cluster that was made for it goes with it."""
     if tier.is_compiled:
         with tempfile.TemporaryDirectory() as folder:
@@ -97,27 +112,16 @@ async def environment(tier: Tier) -> AsyncIterator[Mapping[str, str]]:
     if not tier.instance:
         yield os.environ
         return
-    reaching = asyncio.ensure_future(
-        asyncio.to_thread(reach, tier.instance, has_node=tier.has_node)
-    )
-    target: Target | None = None
-    try:
-        target = await asyncio.shield(reaching)
-        yield target.environment
-    finally:
-        if target is None:  # interrupted meanwhile, or there is none
-            with suppress(TargetError):
-                target = await reaching
-        if target is not None and target.made:
-            await asyncio.to_thread(release, target.made)
+    async with clusters.use(tier.instance, has_node=tier.has_node) as variables:
+        yield {**variables, "TIDEGATE_E2E_PREFIX": tier.prefix} if tier.prefix else variables
 
 
-async def run(ended: Run) -> None:
+async def run(ended: Run, clusters: Clusters) -> None:
     """Run one tier to its end, into the record of it."""
     command = (sys.executable, "-m", "pytest", "-q", *ended.tier.arguments)
     pipe = asyncio.subprocess.PIPE
     try:
-        async with environment(ended.tier) as variables:
+        async with environment(ended.tier, clusters) as variables:
             tests = await asyncio.create_subprocess_exec(
                 *command, cwd=ROOT, env=variables, stdout=pipe, start_new_session=True
             )
@@ -139,11 +143,12 @@ async def run(ended: Run) -> None:
 async def run_all(lanes: list[list[Tier]]) -> list[Run]:
     """Run the lanes side by side, and the tiers of each one after another."""
     runs: list[Run] = []
+    clusters = Clusters()
 
     async def run_lane(lane: list[Tier]) -> None:
         for tier in lane:
             runs.append(begun := Run(tier, is_shown_live=len(lanes) == 1))
-            await run(begun)
+            await run(begun, clusters)
 
     async def tell() -> None:
         begun = time.monotonic()
@@ -173,7 +178,7 @@ def main() -> int:
         parser.error(f"no such tier: {', '.join(sorted(unknown))}")
     # However the run is ended, what it brought up is taken down again.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    chosen = [[tier for tier in lane if tier.name in wanted] for lane in LANES]
+    chosen = [[tier for tier in lane if tier.is_among(wanted)] for lane in LANES]
     try:
         runs = asyncio.run(run_all([lane for lane in chosen if lane]))
     except KeyboardInterrupt:

@@ -18,7 +18,9 @@ from tests.integration.conftest import install_crds
 from tests.integration.helm import ROOT, helm
 
 CLUSTER = str(ROOT / "hack/cluster/cluster")
-SYSTEM, DELIVERY, OUTAGE = "tidegate-e2e-system", "e2e-delivery", "e2e-outage"
+# Sessions beside each other on one cluster differ by this.
+PREFIX = os.environ.get("TIDEGATE_E2E_PREFIX", "e2e")
+SYSTEM, DELIVERY, OUTAGE = f"{PREFIX}-system", f"{PREFIX}-delivery", f"{PREFIX}-outage"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/models.tidegate.dev"
 GONE_SECONDS = 90
 
