@@ -95,7 +95,7 @@ class Run:
     def summary(self) -> str:
         verdict = "passed" if self.exit_code == 0 else "FAILED"
         closing_line = self.output.decode(errors="replace").strip().rpartition("\n")[2]
-        return f"{self.tier.name:<12}{verdict}  {closing_line}  ({self.seconds:.0f} s)"
+        return f"{self.tier.name:<14}{verdict}  {closing_line}  ({self.seconds:.0f} s)"
 
 
 @asynccontextmanager
