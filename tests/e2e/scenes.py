@@ -9,7 +9,7 @@ from tests.e2e.objects import published
 from tests.e2e.place import Place, eventually
 from tests.integration.apiserver import Manifest
 
-from tidegate.api.v1alpha1.model import DecisionStatus, ModelStatus
+from tidegate.api.v1alpha1.model_status import DecisionStatus, ModelStatus
 from tidegate.controllers.model.state import revision_name
 
 TRAINED_SECONDS, SERVED_SECONDS, DECIDED_SECONDS = 120, 90, 180

@@ -17,7 +17,7 @@ from tests.e2e.store import Store
 from tests.integration.apiserver import Manifest
 
 from tidegate.api.meta import parse_timestamp
-from tidegate.api.v1alpha1.model import MetricStatus, ModelStatus
+from tidegate.api.v1alpha1.model_status import MetricStatus, ModelStatus
 from tidegate.evidence.windows import SLOT_SECONDS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(200)]

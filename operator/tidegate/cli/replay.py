@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tidegate.api.v1alpha1.model import Analysis, DecisionStatus
+from tidegate.api.v1alpha1.model import Analysis
+from tidegate.api.v1alpha1.model_status import DecisionStatus
 from tidegate.cli.answer import DIFFERS, DONE, Answer
 from tidegate.errors import TerminalError
 from tidegate.evidence.recording import Recording

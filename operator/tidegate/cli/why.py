@@ -6,7 +6,8 @@ from typing import Any
 
 from tidegate.api.meta import parse_timestamp
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
-from tidegate.api.v1alpha1.model import Analysis, DecisionStatus, Model, RolloutStatus
+from tidegate.api.v1alpha1.model import Analysis, Model
+from tidegate.api.v1alpha1.model_status import DecisionStatus, RolloutStatus
 from tidegate.cli.access import Access
 from tidegate.cli.answer import Answer
 from tidegate.cli.words import READINGS, by_name, guarantee, missing, paragraphs, remaining

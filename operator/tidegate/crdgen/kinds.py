@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from tidegate.api.meta import ApiModel
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy, DriftPolicySpec, DriftPolicyStatus
-from tidegate.api.v1alpha1.model import Model, ModelSpec, ModelStatus
+from tidegate.api.v1alpha1.model import Model, ModelSpec
+from tidegate.api.v1alpha1.model_status import ModelStatus
 from tidegate.api.v1alpha1.training_job import TrainingJob, TrainingJobSpec, TrainingJobStatus
 
 

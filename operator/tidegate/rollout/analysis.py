@@ -20,13 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tidegate.api.names import short_hash
-from tidegate.api.v1alpha1.model import (
-    Analysis,
-    EditedMetric,
-    EvidenceStatus,
-    Metric,
-    MetricStatus,
-)
+from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.model_status import EditedMetric, EvidenceStatus, MetricStatus
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.skew import Layout, Skew
 from tidegate.rollout.trackers import (

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tidegate.api.v1alpha1.model import Metric, MetricStatus
+from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.model_status import MetricStatus
 
 
 class Verdict(StrEnum):

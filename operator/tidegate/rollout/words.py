@@ -1,6 +1,7 @@
 """Evidence in plain words: what was counted on both sides, and what follows."""
 
-from tidegate.api.v1alpha1.model import Metric, MetricStatus
+from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.rollout.verdict import PAIRED
 
 EVENTS = {"ErrorRate": "errors", "LabelledAccuracy": "wrong answers"}

@@ -27,7 +27,7 @@ def save_onnx(pipeline: Any, path: Path, kinds: Sequence[Kind]) -> None:
     options = {"zipmap": False} if classifier else None
     try:
         graph = to_onnx(pipeline, initial_types=inputs, options=options)
-    except Exception as error:
+    except Exception as error:  # each estimator's converter raises what it likes
         what = type(pipeline.named_steps["model"]).__name__
         message = (
             f"{what} can't be exported to ONNX with the installed skl2onnx; use the format Skops "

@@ -62,7 +62,7 @@ def load_skops(path: Path) -> Any:
             return _pipeline(skops.io.load(path, trusted=sorted(unknown)), path)
     except TerminalError:
         raise
-    except Exception as error:
+    except Exception as error:  # what a reader raises over a broken file is no closed list
         raise _corrupted(path, error) from error
     message = f"{path.name} holds types that are not trusted: {', '.join(refused[:10])}"
     raise TerminalError(Reason.UNSAFE_FORMAT, message)
@@ -74,7 +74,7 @@ def load_joblib(path: Path) -> Any:
         return _pipeline(joblib.load(path), path)
     except TerminalError:
         raise
-    except Exception as error:
+    except Exception as error:  # what a reader raises over a broken file is no closed list
         raise _corrupted(path, error) from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import xlog1py
 
-from tidegate.statistics.dispersion import Dispersion
+from tidegate.statistics.dispersion import Dispersion, check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
 
 LEVEL_MEMORY = 0.9  # the level of stable is followed over about ten slots ...
@@ -105,10 +105,7 @@ class DifferenceTest:
     ) -> None:
         if not 0 < tol < 1:
             raise ValueError(f"tol is a difference of rates, between 0 and 1, got {tol}")
-        if not 0 <= restart < 1 or horizon < 1:
-            raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
-        if dispersion != "auto" and dispersion < 1:
-            raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
+        check_arguments(restart, horizon, dispersion)
         self.tol, self.restart, self.horizon = tol, restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion
         self.slots = 0

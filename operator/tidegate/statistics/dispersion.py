@@ -6,7 +6,7 @@ mends that exactly, if the size is known; here it is estimated, from slots that 
 """
 
 import math
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,14 @@ BEFORE_SAFETY = 1.5  # ... but a service that never fails shows no clusters, and
 MOST_OF_A_PAIR = 3.0  # events; two slots are one comparison, however many rows they have
 SPLIT_PRIOR = 20.0  # events that the split of the arms must have brought before it is heard
 SHRINKAGE = 5.0  # events of each arm that pull the assumed ratio towards 1
+
+
+def check_arguments(restart: float, horizon: int, dispersion: float | Literal["auto"]) -> None:
+    """Raise ValueError unless these make sense; all tests between the arms share them."""
+    if not 0 <= restart < 1 or horizon < 1:
+        raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
+    if dispersion != "auto" and dispersion < 1:
+        raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
 
 
 class Dispersion:

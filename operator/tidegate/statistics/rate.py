@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from scipy.special import betaln, xlog1py, xlogy
 
-from tidegate.statistics.dispersion import Dispersion
+from tidegate.statistics.dispersion import Dispersion, check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
 
 ABOVE = np.array([1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0])  # alternatives, in odds of the tolerance
@@ -65,10 +65,7 @@ class RateTest:
     ) -> None:
         if not 0 < tol < 1:
             raise ValueError(f"tol is a rate, between 0 and 1, got {tol}")
-        if not 0 <= restart < 1 or horizon < 1:
-            raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
-        if dispersion != "auto" and dispersion < 1:
-            raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
+        check_arguments(restart, horizon, dispersion)
         self.tol, self.restart, self.horizon = tol, restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion
         self.events = self.rows = self.slots = 0

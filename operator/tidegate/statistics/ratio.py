@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
-from tidegate.statistics.dispersion import Dispersion
+from tidegate.statistics.dispersion import Dispersion, check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
 
 STEPS_PER_OCTAVE = 4  # finer grids cost state and gain nothing that a decision can feel
@@ -113,10 +113,7 @@ class RatioTest:
     ) -> None:
         if tol < 0 or margin < 0:
             raise ValueError(f"tolerances must not be negative, got tol={tol}, margin={margin}")
-        if not 0 <= restart < 1 or horizon < 1:
-            raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
-        if dispersion != "auto" and dispersion < 1:
-            raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
+        check_arguments(restart, horizon, dispersion)
         self.tol, self.margin = tol, margin
         self.restart, self.horizon = restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 
 from tidegate.statistics.difference import log_bet
-from tidegate.statistics.dispersion import Dispersion
+from tidegate.statistics.dispersion import Dispersion, check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
 
 MEMORY = 0.97  # about thirty slots of past shape the bets
@@ -99,10 +99,7 @@ class ShiftTest:
     ) -> None:
         if bins < 2 or not 0 < tol < math.sqrt(math.log(2)):
             raise ValueError(f"want two bins and a distance in (0, 0.8326), got {bins}, {tol}")
-        if not 0 <= restart < 1 or horizon < 1:
-            raise ValueError(f"want 0 <= restart < 1 <= horizon, got {restart}, {horizon}")
-        if dispersion != "auto" and dispersion < 1:
-            raise ValueError(f"dispersion must be 'auto' or at least 1, got {dispersion}")
+        check_arguments(restart, horizon, dispersion)
         self.bins, self.tol = bins, tol
         self.restart, self.horizon = restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion

@@ -12,7 +12,7 @@ from tests.integration.operator_core.objects import config_map, deployment, mode
 
 from tidegate.api.meta import Condition, ObjectKey
 from tidegate.api.names import MODEL
-from tidegate.api.v1alpha1.model import ModelStatus
+from tidegate.api.v1alpha1.model_status import ModelStatus
 from tidegate.clients.kube import Kube
 from tidegate.clients.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, MODELS
 from tidegate.controllers.cluster import Cluster

@@ -4,7 +4,7 @@ from tests.unit.cli.scenes import Known, rollout
 from tests.unit.controllers.model.scenes import NEW, OLD, model
 
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
-from tidegate.api.v1alpha1.model import DriftStatus
+from tidegate.api.v1alpha1.model_status import DriftStatus
 from tidegate.cli.status import status
 from tidegate.cli.why import why
 

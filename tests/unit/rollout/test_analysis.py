@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.api.v1alpha1.model import Analysis, Metric, MetricStatus
+from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.errors import TerminalError
 from tidegate.evidence.latency import latency_bin
 from tidegate.evidence.windows import UNDRAWN, BlockKey, Counts, Labels

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.api.names import Reason
-from tidegate.api.v1alpha1.model import AnalysisStep, MetricStatus, Pause, Step
+from tidegate.api.v1alpha1.model import AnalysisStep, Pause, Step
+from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.rollout.machine import Progress, Situation, State, advance, begin, step_in_words
 from tidegate.rollout.verdict import Summary, Verdict
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tidegate.api.meta import timestamp
 from tidegate.api.names import Reason
-from tidegate.api.v1alpha1.model import (
+from tidegate.api.v1alpha1.model_status import (
     DecisionStatus,
     ModelStatus,
     RejectedStatus,

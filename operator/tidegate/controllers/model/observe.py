@@ -7,7 +7,8 @@ from typing import Any
 from tidegate.api import names
 from tidegate.api.meta import ObjectKey, duration
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy, policy_of
-from tidegate.api.v1alpha1.model import DriftStatus, Model
+from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.model_status import DriftStatus
 from tidegate.clients.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from tidegate.api.meta import duration, parse_timestamp, timestamp
 from tidegate.api.names import Reason
-from tidegate.api.v1alpha1.model import (
+from tidegate.api.v1alpha1.model_status import (
     DecisionStatus,
     PreviousStatus,
     RejectedStatus,

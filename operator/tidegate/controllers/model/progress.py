@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from tidegate.api.meta import duration, parse_timestamp, timestamp
 from tidegate.api.names import ConditionType, Reason
-from tidegate.api.v1alpha1.model import MetricStatus, RolloutStatus, Step, StepStatus
+from tidegate.api.v1alpha1.model import Step
+from tidegate.api.v1alpha1.model_status import MetricStatus, RolloutStatus, StepStatus
 from tidegate.controllers.model.routing import confirmed
 from tidegate.controllers.model.state import Observed, Revision
 from tidegate.evidence.windows import SLOT_SECONDS, slot_of

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from tidegate.api.meta import duration
 from tidegate.api.names import TRAFFIC_PORT
-from tidegate.api.v1alpha1.model import Canary, RolloutStatus
+from tidegate.api.v1alpha1.model import Canary
+from tidegate.api.v1alpha1.model_status import RolloutStatus
 from tidegate.controllers.model.state import Observed, Revision
 from tidegate.rollout.machine import State
 from tidegate.traffic.routing import Candidate, Match, Member, Routing

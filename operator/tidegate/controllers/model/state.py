@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from tidegate.api.meta import parse_timestamp
 from tidegate.api.names import Reason, child_name, short_hash
-from tidegate.api.v1alpha1.model import DriftStatus, Model
+from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.model_status import DriftStatus
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.traffic.routing import Routing

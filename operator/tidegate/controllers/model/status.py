@@ -6,7 +6,7 @@ from typing import Literal
 
 from tidegate.api.meta import Condition, merge_conditions, parse_timestamp, timestamp
 from tidegate.api.names import ConditionType, Reason
-from tidegate.api.v1alpha1.model import ModelStatus, RevisionStatus, RolloutStatus
+from tidegate.api.v1alpha1.model_status import ModelStatus, RevisionStatus, RolloutStatus
 from tidegate.controllers.model.decisions import remembered
 from tidegate.controllers.model.plan import Plan
 from tidegate.controllers.model.routing import confirmed

@@ -5,7 +5,7 @@ import json
 from tests.unit.controllers.model.scenes import NEW
 from tests.unit.rollout.test_analysis import ANALYSIS, World, simulate
 
-from tidegate.api.v1alpha1.model import DecisionStatus, ModelStatus, RolloutStatus
+from tidegate.api.v1alpha1.model_status import DecisionStatus, ModelStatus, RolloutStatus
 from tidegate.controllers.model.decisions import remembered
 from tidegate.rollout.analysis import Arms, start, weigh
 
