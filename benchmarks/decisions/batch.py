@@ -122,17 +122,16 @@ def _ratio(test: RatioTest, errors: Errors) -> Floats:
     mixture = _Mixture(test, runs, -np.log(steps) - math.log((1 / steps).sum()))
     clusters, found = _Clusters(test, runs), np.empty((runs, slots))
     tolerated = 1.0 + test.tol
+    normaliser = ratio.log_normaliser if test.tol == 0 else ratio.log_normaliser_of_rates
     for slot in range(slots):
         k1, n1, k0, n0 = _column(errors, slot)
         phi = clusters.before(np.array([[k1, n1 - k1], [k0, n0 - k0]]).transpose(0, 2, 1))
-        m, n = k1 + k0, np.maximum(n1 + n0, 1)
-        few, share = np.minimum(m, n1)[:, None], (np.maximum(m, n1) / n)[:, None]
-        better, base = (
-            k1[:, None] * np.log(psi) - few * np.log1p(share * (psi - 1.0))
-            for psi in (tolerated * steps, np.array([tolerated]))
-        )
-        step = better - base
-        mixture.add(step / phi[:, None], (n1 > 0) & (n0 > 0) & (m > 0))
+        m = k1 + k0
+        informative = (n1 > 0) & (n0 > 0) & (m > 0)
+        rows = np.where(informative, [n1, n0, m], 1)[..., None]  # others would divide by nothing
+        better, base = (normaliser(psi, *rows) for psi in (tolerated * steps, tolerated))
+        step = k1[:, None] * np.log(steps) - (better - base)
+        mixture.add(step / phi[:, None], informative)
         found[:, slot] = mixture.log_e()
     return found
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from tidegate.statistics.floats import Floats, pack_single, single, unpack_single
 from tidegate.statistics.latency import quantile_bin
+from tidegate.statistics.ratio import log_normaliser
 
 SHIFTS = np.arange(-16, 25)  # in bins: from a quarter of stable's latency to eight times as much
 RATIOS = np.array([1.25, 2.0, 5.0])  # how much more often the candidate lies beyond a wrong shift
@@ -22,8 +23,8 @@ class QuantileShift:
     """A confidence sequence of the shift, in histogram bins, between the arms' quantiles.
 
     Formula, for a shift s and a slot: `k0` of stable's n0 requests lie beyond its quantile of the
-    past, `k1(s)` of the candidate's n1 beyond that bin moved by s; `m = k1 + k0`, `N = n1 + n0`,
-    `l(psi) = k1 ln psi - min(m, n1) ln(1 + max(m, n1)/N (psi - 1))`, evidence
+    past, `k1(s)` of the candidate's n1 beyond that bin moved by s; `N = n1 + n0`,
+    `l(psi) = k1 ln psi - Z(psi)` with `Z = ratio.log_normaliser` for `k1(s) + k0` events, evidence
 
         E_more = mean_a prod_slots exp(l(a) / phi)      against "the shift is at most s"
         E_less = mean_a prod_slots exp(l(1/a) / phi)    against "it is at least s"
@@ -31,8 +32,8 @@ class QuantileShift:
     The interval at level alpha are the shifts at which both are below 2/alpha. The estimate is the
     shift at which the candidate lies beyond as often as stable, slots compared inside themselves:
     `sum k1(s) n0/N = sum k0 n1/N`, interpolated between bins.
-    Source: S. Howard, A. Ramdas, Bernoulli 28 (2022), arXiv 1906.09712 (quantiles by exceedances);
-    the bound as in `ratio.log_normaliser`. Unit: bins of 9 %.
+    Source: S. Howard, A. Ramdas, Bernoulli 28 (2022), arXiv 1906.09712 (quantiles by exceedances).
+    Unit: bins of 9 %.
 
     >>> shift, stable = QuantileShift(), np.array([0.0] * 30 + [60, 30, 9, 1] + [0.0] * 30)
     >>> for _ in range(40):
@@ -108,9 +109,7 @@ def _evidence(
     k1: Floats, n1: float, k0: float, n0: float, psi: Floats, inside: np.ndarray[Any, Any]
 ) -> Floats:
     """`l(psi)` for each shift and ratio."""
-    m = k1 + k0
-    few, many = np.minimum(m, n1)[:, None], np.maximum(m, n1)[:, None]
-    bound = few * np.log1p(many / (n1 + n0) * (psi - 1.0))
+    bound = log_normaliser(psi, n1, n0, (k1 + k0)[:, None])
     return np.where(inside[:, None], k1[:, None] * np.log(psi) - bound, 0.0)
 
 
