@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hack.cluster.console import Progress, progress, say
 from hack.cluster.errors import ClusterError
+from hack.cluster.lock import exclusive
 from hack.cluster.shell import tail
 
 SOURCES = Path(__file__).parent / "binaries"
@@ -85,8 +86,11 @@ def ensure_built(cache: Path, names: Iterable[str]) -> Path:
             f"on {os.cpu_count()} cores; an interrupted build goes on where it stopped"
         )
     for index, name in enumerate(todo, start=1):
-        with progress(f"[{index}/{len(todo)}] {name}") as shown:
-            _build(TOOLS[name], target, shown)
+        # Two commands on an empty cache would compile the same packages twice, side by side.
+        with exclusive(cache, f"program {name}"):
+            if missing(cache, [name]):
+                with progress(f"[{index}/{len(todo)}] {name}") as shown:
+                    _build(TOOLS[name], target, shown)
     return target
 
 
