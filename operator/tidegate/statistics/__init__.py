@@ -26,6 +26,7 @@ from tidegate.statistics.latency import (
     latency_tables,
     quantile_bin,
 )
+from tidegate.statistics.mean import MeanTest
 from tidegate.statistics.quantile import QuantileShift
 from tidegate.statistics.rate import RateTest
 from tidegate.statistics.ratio import RatioTest, ratio_grid
@@ -36,6 +37,7 @@ __all__ = [
     "DifferenceTest",
     "Dispersion",
     "DriftDetector",
+    "MeanTest",
     "QuantileShift",
     "RateDetector",
     "RateTest",
