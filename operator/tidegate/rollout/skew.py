@@ -12,6 +12,7 @@ compared where the profiles agree on them.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -91,11 +92,12 @@ class Skew:
         arms = (candidate, stable)
         if any(tuple(map(len, a.features)) != s for a, s in zip(arms, sizes, strict=True)):
             return
-        k1, k0 = (self._table(a, into) for a, into in zip(arms, self._cells(), strict=True))
+        k1, k0 = (self._table(a, into) for a, into in zip(arms, self._cells, strict=True))
         rows = candidate.rows + stable.rows
         batch = math.ceil(rows / max(candidate.requests + stable.requests, 1))
         self._test.update(k1, k0, phi=float(self._session * max(batch, 1)))
 
+    @cached_property
     def _cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """For each bin of each arm, where it is counted."""
         layout = self._layout
@@ -115,7 +117,7 @@ class Skew:
     def in_words(self) -> str:
         """Which features differ between the arms, on evidence; empty if none does."""
         log_e = self._test.log_e()
-        if combine(log_e, np.ones(log_e.size)) < -math.log(LIMIT):
+        if combine(log_e, [1.0] * log_e.size) < -math.log(LIMIT):
             return ""
         seen, expected = self._test.shares()
         found = [self._in_words(i, seen[i], expected[i]) for i in e_bh(log_e, NAMED_LIMIT)]
@@ -157,17 +159,17 @@ def _groups(sizes: Sequence[int], features: Sequence[tuple[int, bool]]) -> NDArr
     A feature's cells are its groups of bins and the special ones. Where the profiles disagree about
     its bins, all values that are no special ones, and those outside, are one group.
     """
-    width = GROUPS + SPECIAL_BINS
-    row_of = {feature: (row, alike) for row, (feature, alike) in enumerate(features)}
-    into: list[int] = []
-    for feature, size in enumerate(sizes):
-        if feature not in row_of:
-            into += [len(features) * width] * size  # nowhere
-            continue
-        row, alike = row_of[feature]
-        own, first = size - SPECIAL_BINS, row * width
-        groups = min(GROUPS, own) if alike else 1
-        special = [first + GROUPS + i for i in range(SPECIAL_BINS)]
-        special[OUTSIDE] = special[OUTSIDE] if alike else first
-        into += [first + j * groups // own for j in range(own)] + special
-    return np.array(into, dtype=np.intp)
+    row, alike = np.full(len(sizes), len(features)), np.full(len(sizes), fill_value=True)
+    for number, (feature, same) in enumerate(features):
+        row[feature], alike[feature] = number, same
+    own = np.array(sizes) - SPECIAL_BINS
+    groups = np.where(alike, np.minimum(GROUPS, own), 1)
+    first = np.cumsum(sizes) - sizes
+    row, alike, own, groups, first = (
+        np.repeat(each, sizes) for each in (row, alike, own, groups, first)
+    )
+    bin_ = np.arange(row.size) - first
+    cell = np.where(bin_ < own, bin_ * groups // own, GROUPS + bin_ - own)
+    cell[~alike & (bin_ == own + OUTSIDE)] = 0
+    width, nowhere = GROUPS + SPECIAL_BINS, len(features)
+    return np.where(row == nowhere, nowhere * width, row * width + cell)

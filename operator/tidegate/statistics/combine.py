@@ -1,10 +1,13 @@
 """Several metrics, one decision: e-values may be averaged whatever depends on whatever."""
 
+import math
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def combine(log_e: ArrayLike, weights: ArrayLike) -> float:
+def combine(log_e: Collection[float], weights: Collection[float]) -> float:
     """The evidence of the weighted mean of e-values, in nats.
 
     Formula: `ln sum_i w_i exp(log_e_i)`, weights scaled to sum 1. A mean of e-values is an e-value
@@ -14,12 +17,15 @@ def combine(log_e: ArrayLike, weights: ArrayLike) -> float:
     >>> float(np.exp(combine(np.log([300.0, 100.0]), [1, 3])).round(6))
     150.0
     """
-    w = np.asarray(weights, dtype=np.float64)
-    if (w < 0).any() or w.sum() <= 0:
-        raise ValueError(f"weights must be >= 0 and not all 0, got {w.tolist()}")
-    heard = w > 0
-    evidence = np.asarray(log_e, dtype=np.float64)[heard] + np.log(w[heard] / w.sum())
-    return float(np.logaddexp.reduce(evidence))
+    total = sum(weights)
+    if total <= 0 or min(weights) < 0:
+        raise ValueError(f"weights must be >= 0 and not all 0, got {list(weights)}")
+    each = zip(log_e, weights, strict=True)
+    evidence = [e + math.log(w / total) for e, w in each if w > 0]
+    most = max(evidence)
+    if math.isinf(most):
+        return most
+    return most + math.log(sum(math.exp(e - most) for e in evidence))
 
 
 def e_bh(log_e: ArrayLike, alpha: float) -> NDArray[np.intp]:

@@ -8,7 +8,6 @@ import math
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import xlog1py
 
 from tidegate.statistics.dispersion import Dispersion, check_arguments
@@ -28,13 +27,13 @@ LOG_PRIOR_GOOD = np.log(SHORTFALL / SHORTFALL.sum())
 
 
 def log_bet(  # the counts of a slot, the point bet on, the null's edge
-    k1: ArrayLike,
-    n1: ArrayLike,
-    k0: ArrayLike,
-    n0: ArrayLike,
-    q1: ArrayLike,
-    q0: ArrayLike,
-    edge: ArrayLike,
+    k1: float | Floats,
+    n1: float | Floats,
+    k0: float | Floats,
+    n0: float | Floats,
+    q1: float | Floats,
+    q0: float | Floats,
+    edge: float | Floats,
 ) -> Floats:
     """The log e-value of one slot for rates (q1, q0) against `rate1 - rate0 <= edge` (or `>=`).
 
@@ -51,28 +50,30 @@ def log_bet(  # the counts of a slot, the point bet on, the null's edge
     >>> float(log_bet(6, 100, 10, 1000, 0.06, 0.01, 0.02).round(3))  # 6 % against 1 %, edge 2 pp
     1.153
     """
-    q1, q0, edge = np.asarray(q1), np.asarray(q0), np.asarray(edge)
-    k1, n1, k0, n0 = np.asarray(k1), np.asarray(n1), np.asarray(k0), np.asarray(n0)
     gap = q1 - q0 - edge
     least = np.maximum(0.0, -edge) + SMALLEST_RATE
     most = np.minimum(1.0, 1.0 - edge) - SMALLEST_RATE
-    v1, v0 = q1 * (1 - q1) / n1, q0 * (1 - q0) / n0
-    p0 = np.minimum(np.maximum(q0 + gap * v0 / (v1 + v0), least), most)
+    heavier = n0 / n1
+    spread1, spread0 = heavier * q1 * (1 - q1), q0 * (1 - q0)
+    p0 = np.minimum(np.maximum(q0 + gap * spread0 / (spread1 + spread0), least), most)
     for _ in range(PROJECTIONS):
-        v1, v0 = (p0 + edge) * (1 - p0 - edge) / n1, p0 * (1 - p0) / n0
-        nearest = q0 + gap * v0 / (v1 + v0)
+        p1 = p0 + edge
+        spread1, spread0 = heavier * (p1 - p1 * p1), p0 - p0 * p0
+        nearest = q0 + gap * spread0 / (spread1 + spread0)
         # Half steps: whole ones oscillate where the edge meets the rates' limits.
         p0 = (p0 + np.minimum(np.maximum(nearest, least), most)) / 2
     p1 = p0 + edge
-    v1, v0 = p1 * (1 - p1) / n1, p0 * (1 - p0) / n0
+    rest1, rest0 = 1 - p1, 1 - p0
     # Both are equal at the fixed point; where p was clipped, the smaller one is the safe bet.
-    b = np.minimum((q1 - p1) / v1 * np.sign(gap), (p0 - q0) / v0 * np.sign(gap))
-    b = np.sign(gap) * np.maximum(b, 0.0)
-    up = LARGEST_BET * np.minimum(n1 / p1, n0 / (1 - p0))
-    down = LARGEST_BET * np.minimum(n1 / (1 - p1), n0 / p0)
-    b = np.clip(b, -down, up)
-    on_candidate = xlog1py(k1, b / n1 * (1 - p1)) + xlog1py(n1 - k1, -b / n1 * p1)
-    on_stable = xlog1py(k0, -b / n0 * (1 - p0)) + xlog1py(n0 - k0, b / n0 * p0)
+    sign = np.sign(gap)
+    b = np.minimum(sign * (q1 - p1) * n1 / (p1 * rest1), sign * (p0 - q0) * n0 / (p0 * rest0))
+    b = sign * np.maximum(b, 0.0)
+    up = LARGEST_BET * np.minimum(n1 / p1, n0 / rest0)
+    down = LARGEST_BET * np.minimum(n1 / rest1, n0 / p0)
+    b = np.minimum(np.maximum(b, -down), up)
+    b1, b0 = b / n1, b / n0
+    on_candidate = xlog1py(k1, b1 * rest1) + xlog1py(n1 - k1, -b1 * p1)
+    on_stable = xlog1py(k0, -b0 * rest0) + xlog1py(n0 - k0, b0 * p0)
     return np.asarray(on_candidate + on_stable)
 
 
@@ -117,6 +118,9 @@ class DifferenceTest:
         self._good = np.zeros(SHORTFALL.size)
         self._edges = np.zeros(GRID.size)
         self._clusters = Dispersion()
+        # What each bet is on: the rate above stable's (of the last ones it is not fixed), the edge.
+        self._above = np.concatenate([tol * (1 + EXCESS), tol * (1 - SHORTFALL)])
+        self._bet_edges = np.concatenate([np.full(self._above.size, tol), GRID])
 
     def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
         """Take in one closed slot."""
@@ -142,21 +146,20 @@ class DifferenceTest:
     def _bet(self, k1: int, n1: int, k0: int, n0: int, harm: float, safety: float) -> None:
         """Multiply the slot's e-values in; all rates bet on come from earlier slots."""
         level = float(self._level[0] + 0.1) / float(self._level[1] + 0.2)
-        above, below = level + self.tol * (1 + EXCESS), level + self.tol * (1 - SHORTFALL)
-        seen = np.full(self._edges.size, level + self._mean_difference())
-        q1 = np.concatenate([above, below, seen]).clip(SMALLEST_RATE, 1 - SMALLEST_RATE)
-        tolerance = np.full(EXCESS.size + SHORTFALL.size, self.tol)
-        edges = np.concatenate([tolerance, GRID])
-        steps = log_bet(k1, n1, k0, n0, q1, level, edges)
-        worse, good, points = np.split(steps, [EXCESS.size, tolerance.size])
+        seen = np.full(GRID.size, level + self._mean_difference())
+        q1 = np.concatenate([level + self._above, seen])
+        q1 = np.minimum(np.maximum(q1, SMALLEST_RATE), 1 - SMALLEST_RATE)
+        steps = log_bet(k1, n1, k0, n0, q1, level, self._bet_edges)
+        first, points = EXCESS.size, self._above.size
+        worse, good, shown = steps[:first], steps[first:points], steps[points:]
         # Near rate 1 no alternative is above the tolerance, and there is nothing to bet on.
-        worse = np.where(q1[: EXCESS.size] - level > self.tol, worse, 0.0)
+        worse = np.where(q1[:first] - level > self.tol, worse, 0.0)
         if self.slots < self.horizon and self.restart > 0:
             self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
         self._late = self._late + worse / harm
         self._worse = self._worse + worse / harm
         self._good = self._good + good / safety
-        self._edges = self._edges + points / harm
+        self._edges = self._edges + shown / harm
         self.slots += 1
 
     def log_e_worse(self) -> float:

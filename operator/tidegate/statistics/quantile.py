@@ -10,12 +10,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tidegate.statistics.floats import Floats, pack_single, single, unpack_single
+from tidegate.statistics.floats import pack_single, single, unpack_single
 from tidegate.statistics.latency import quantile_bin
 from tidegate.statistics.ratio import log_normaliser
 
 SHIFTS = np.arange(-16, 25)  # in bins: from a quarter of stable's latency to eight times as much
 RATIOS = np.array([1.25, 2.0, 5.0])  # how much more often the candidate lies beyond a wrong shift
+BETS = np.stack([RATIOS, 1 / RATIOS])[:, None]  # by what is refuted: "at most s", "at least s"
+LOG_BETS = np.log(BETS)
 PRIOR_EVENTS = 0.5  # of each arm: an estimate from nothing is no shift at all
 
 
@@ -44,8 +46,7 @@ class QuantileShift:
     """
 
     def __init__(self) -> None:
-        self._more = np.zeros((SHIFTS.size, RATIOS.size))
-        self._less = np.zeros((SHIFTS.size, RATIOS.size))
+        self._log_e = np.zeros((2, SHIFTS.size, RATIOS.size))
         self._beyond = np.zeros(SHIFTS.size)  # sum of k1(s) n0/N
         self._expected = 0.0  # sum of k0 n1/N
 
@@ -58,21 +59,24 @@ class QuantileShift:
         if known.sum() == 0 or n1 == 0 or n0 == 0:
             return
         beyond = quantile_bin(known, quantile) + 1
-        tail = np.append(np.cumsum(candidate[::-1])[::-1], 0.0)  # requests in a bin or above it
+        tail = np.zeros(candidate.size + 1)  # requests in a bin or above it
+        tail[:-1] = np.cumsum(candidate[::-1])[::-1]
+        moved = beyond + SHIFTS
         # Outside the histogram nothing is known: what is shifted there has no evidence.
-        inside = (beyond + SHIFTS > 0) & (beyond + SHIFTS < candidate.size)
-        k1 = tail[np.clip(beyond + SHIFTS, 0, candidate.size)]
+        inside = (moved > 0) & (moved < candidate.size)
+        k1 = tail[np.minimum(np.maximum(moved, 0), candidate.size)]
         k0 = float(stable[beyond:].sum())
-        self._more = single(self._more + _evidence(k1, n1, k0, n0, RATIOS, inside) / phi)
-        self._less = single(self._less + _evidence(k1, n1, k0, n0, 1 / RATIOS, inside) / phi)
+        bound = log_normaliser(BETS, n1, n0, (k1 + k0)[:, None])
+        step = (k1[:, None] * LOG_BETS - bound) / phi
+        self._log_e = single(self._log_e + np.where(inside[:, None], step, 0.0))
         self._beyond = single(self._beyond + np.where(inside, k1 * n0 / (n1 + n0), 0.0))
         self._expected += k0 * n1 / (n1 + n0)
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """The shifts, in bins, that are not refuted; valid at any time; infinite if unbounded."""
         bar = math.log(2 / alpha)
-        larger = np.flatnonzero(_mean(self._more) >= bar)
-        smaller = np.flatnonzero(_mean(self._less) >= bar)
+        mean = np.logaddexp.reduce(self._log_e, axis=-1) - math.log(RATIOS.size)
+        larger, smaller = (np.flatnonzero(refuted) for refuted in mean >= bar)
         return (
             float(SHIFTS[larger[-1]]) if larger.size else -math.inf,
             float(SHIFTS[smaller[0]]) if smaller.size else math.inf,
@@ -89,8 +93,8 @@ class QuantileShift:
     def to_state(self) -> dict[str, Any]:
         """Everything that `from_state` needs, as JSON."""
         return {
-            "more": pack_single(self._more),
-            "less": pack_single(self._less),
+            "more": pack_single(self._log_e[0]),
+            "less": pack_single(self._log_e[1]),
             "beyond": pack_single(self._beyond),
             "expected": self._expected,
         }
@@ -99,19 +103,7 @@ class QuantileShift:
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The sequence as it was when `to_state` was called, bit for bit."""
         known = cls()
-        known._more = unpack_single(state["more"]).reshape(known._more.shape)
-        known._less = unpack_single(state["less"]).reshape(known._less.shape)
+        each = [unpack_single(state[name]) for name in ("more", "less")]
+        known._log_e = np.stack(each).reshape(known._log_e.shape)
         known._beyond, known._expected = unpack_single(state["beyond"]), float(state["expected"])
         return known
-
-
-def _evidence(
-    k1: Floats, n1: float, k0: float, n0: float, psi: Floats, inside: np.ndarray[Any, Any]
-) -> Floats:
-    """`l(psi)` for each shift and ratio."""
-    bound = log_normaliser(psi, n1, n0, (k1 + k0)[:, None])
-    return np.where(inside[:, None], k1[:, None] * np.log(psi) - bound, 0.0)
-
-
-def _mean(log_e: Floats) -> Floats:
-    return np.asarray(np.logaddexp.reduce(log_e, axis=-1) - math.log(RATIOS.size))

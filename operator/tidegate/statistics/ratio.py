@@ -34,6 +34,13 @@ def ratio_grid(lo: float = 1 / 20, hi: float = 100.0, per_octave: int = STEPS_PE
     return np.exp2(np.arange(first, last + 1) / per_octave)
 
 
+STEPS = np.exp2(np.arange(1, FARTHEST_STEP + 1) / STEPS_PER_OCTAVE)
+LOG_STEPS = np.log(STEPS)
+LOG_PRIOR = -LOG_STEPS - math.log((1 / STEPS).sum())
+RATIOS = ratio_grid()
+LOG_RATIOS = np.log(RATIOS)
+
+
 def log_normaliser(psi: ArrayLike, n1: ArrayLike, n0: ArrayLike, m: ArrayLike) -> Floats:
     """`Z(psi)`, a bound of `ln E[psi^K]` when the candidate's rows are a random subset.
 
@@ -71,6 +78,14 @@ def log_normaliser_of_rates(psi: ArrayLike, n1: ArrayLike, n0: ArrayLike, m: Arr
     0.4054651081081644
     """
     return np.asarray(m * np.log1p(np.divide(n1, np.add(n1, n0)) * (np.asarray(psi) - 1.0)))
+
+
+def _normaliser_beyond(edge: float, times: Floats, n1: int, n0: int, m: int) -> Floats:
+    """`Z(edge * times) - Z(edge)`; at an edge of 1 routing alone says what is to be expected."""
+    if edge == 1.0:
+        return log_normaliser(times, n1, n0, m)
+    at_edge = m * math.log1p(n1 / (n1 + n0) * (edge - 1.0))
+    return log_normaliser_of_rates(edge * times, n1, n0, m) - at_edge
 
 
 class RatioTest:
@@ -122,13 +137,10 @@ class RatioTest:
         self.dispersion: float | Literal["auto"] = dispersion
         self.slots = 0
         """Slots with an event in either arm and rows in both; the others hold no evidence."""
-        self._ratios = ratio_grid()
-        self._steps = np.exp2(np.arange(1, FARTHEST_STEP + 1) / STEPS_PER_OCTAVE)
-        self._log_prior = -np.log(self._steps) - math.log((1 / self._steps).sum())
-        self._plain = np.zeros_like(self._ratios)
-        self._worse = np.zeros_like(self._steps)
-        self._good = np.zeros_like(self._steps)
-        self._late = np.full_like(self._steps, -np.inf)
+        self._plain = np.zeros(RATIOS.size)
+        self._worse = np.zeros(STEPS.size)
+        self._good = np.zeros(STEPS.size)
+        self._late = np.full(STEPS.size, -np.inf)
         self._clusters = Dispersion()
 
     def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
@@ -142,21 +154,15 @@ class RatioTest:
         if n1 == 0 or n0 == 0 or m == 0:
             return
 
-        def beyond(edge: float, times: Floats) -> Floats:
-            """The evidence for the ratios `edge * times` against the ratio `edge`."""
-            normaliser = log_normaliser if edge == 1.0 else log_normaliser_of_rates
-            z = normaliser(edge * times, n1, n0, m) - normaliser(edge, n1, n0, m)
-            return np.asarray(k1 * np.log(times) - z)
-
-        step = beyond(tolerated, self._steps) / harm
+        step = (k1 * LOG_STEPS - _normaliser_beyond(tolerated, STEPS, n1, n0, m)) / harm
         starting = self.restart / self.horizon if self.slots < self.horizon else 0.0
         if starting > 0:
             self._late = np.logaddexp(self._late, math.log(starting))
         self._late = self._late + step
         self._worse += step
-        self._good += beyond(refused, 1.0 / self._steps) / safety
-        of_rates = k1 * np.log(self._ratios) - log_normaliser_of_rates(self._ratios, n1, n0, m)
-        self._plain += of_rates / harm
+        less = k1 * -LOG_STEPS - _normaliser_beyond(refused, 1.0 / STEPS, n1, n0, m)
+        self._good += less / safety
+        self._plain += (k1 * LOG_RATIOS - log_normaliser_of_rates(RATIOS, n1, n0, m)) / harm
         self.slots += 1
 
     def phi(self, rows: float) -> tuple[float, float]:
@@ -167,14 +173,14 @@ class RatioTest:
 
     def log_e_worse(self) -> float:
         """Evidence that the ratio exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
-        early = self._log_prior + self._worse + math.log1p(-self.restart)
-        started = np.logaddexp.reduce(np.concatenate([early, self._log_prior + self._late]))
+        early = LOG_PRIOR + self._worse + math.log1p(-self.restart)
+        started = np.logaddexp.reduce(np.concatenate([early, LOG_PRIOR + self._late]))
         waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
         return float(np.logaddexp(started, math.log(waiting)) if waiting > 0 else started)
 
     def log_e_good(self) -> float:
         """Evidence that the ratio is below the margin, in nats; pass at `ln(1/beta)`."""
-        return float(np.logaddexp.reduce(self._log_prior + self._good))
+        return float(np.logaddexp.reduce(LOG_PRIOR + self._good))
 
     def _curve(self) -> tuple[Floats, Floats]:
         """Ratios and evidence at display resolution: Catmull-Rom cubics through the grid."""
@@ -185,7 +191,7 @@ class RatioTest:
         h00, h10 = (1 + 2 * t) * (1 - t) ** 2, t * (1 - t) ** 2
         h01, h11 = t**2 * (3 - 2 * t), t**2 * (t - 1)
         inner = h00 * y[:-1] + h10 * slope[:-1] + h01 * y[1:] + h11 * slope[1:]
-        low = self._ratios[0]
+        low = RATIOS[0]
         octaves = np.arange(inner.size + 1) / SHOWN_PER_OCTAVE
         return low * np.exp2(octaves), np.append(inner.T.ravel(), y[-1])
 
