@@ -7,6 +7,7 @@ the order of the reports nor their repetition matters, and nothing is counted tw
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from tidegate.api.meta import ObjectKey
@@ -74,8 +75,8 @@ class Member:
 
     def take(self, report: Report) -> bool:
         """Book a report; whether it says anything new."""
-        known = self.closed_through, self.labels_closed_through, self.generation, len(self.labels)
-        labelled = sum(n.labelled for n in self.labels.values())
+        known = self.closed_through, self.labels_closed_through, self.generation
+        more_labels = False
         self._miss(report)
         for key, counts in report.windows.items():
             if key.slot <= report.closed_through:
@@ -84,13 +85,14 @@ class Member:
             # Labels of an open slot only grow: the larger count is the newer one.
             if key not in self.labels or labels.labelled > self.labels[key].labelled:
                 self.labels[key] = labels
+                more_labels = True
         self.closed_through = max(self.closed_through or 0, report.closed_through)
         self.labels_closed_through = max(
             self.labels_closed_through or 0, report.labels_closed_through
         )
         self.generation = report.generation
-        now = self.closed_through, self.labels_closed_through, self.generation, len(self.labels)
-        return now != known or labelled != sum(n.labelled for n in self.labels.values())
+        now = self.closed_through, self.labels_closed_through, self.generation
+        return more_labels or now != known
 
     def _miss(self, report: Report) -> None:
         """Find out what is missing: pods count on when their monitors die, or nobody listens."""
@@ -115,8 +117,16 @@ class Member:
 
 
 def _drop(blocks: dict[BlockKey, T], before: int) -> None:
-    for key in [k for k in blocks if k.slot < before]:
+    for key in _oldest(blocks, before):
         del blocks[key]
+
+
+def _oldest(blocks: Mapping[BlockKey, object], before: int) -> list[BlockKey]:
+    """The blocks at the front that are older; one that came late goes with those around it.
+
+    This is asked at each poll: it must not take a walk over the whole hour.
+    """
+    return list(takewhile(lambda key: key.slot < before, blocks))
 
 
 class Sums(Generic[T]):
@@ -133,7 +143,7 @@ class Sums(Generic[T]):
 
     def drop_before(self, slot: int) -> None:
         """The members have forgotten what is older."""
-        self.doubt(k for k in self._sums if k.slot < slot)
+        self.doubt(_oldest(self._sums, slot))
 
     def of(self, parts: Iterable[Mapping[BlockKey, T]]) -> Mapping[BlockKey, T]:
         """The sums as of now, in a mapping that will not change any more."""
