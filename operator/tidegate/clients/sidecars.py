@@ -1,7 +1,7 @@
 """The sidecars' control ports: pull windows, push routing documents, read profiles."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -14,8 +14,8 @@ from tidegate.evidence.windows import Report, slot_of
 from tidegate.traffic.signing import CLOCK_SKEW_SECONDS, mint_token
 
 TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
-# An hour of windows of a wide table is some megabytes; a pod that sends more is not ours.
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
+MAX_ANSWER_BYTES = 32 * 1024 * 1024  # a pod that sends more at once is not ours
+REPORTS_AT_ONCE = 64  # enough for an hour of the widest tables; the rest waits for the next round
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 
@@ -48,6 +48,15 @@ class Sidecars:
 
     async def windows(self, target: Target, *, after: int, labels_after: int) -> Report:
         """What the pod has counted in closed slots after `after`."""
+        report = await self._report(target, after, labels_after)
+        for _ in range(REPORTS_AT_ONCE - 1):
+            if not report.more:
+                break
+            later = await self._report(target, report.closed_through, labels_after)
+            report = replace(later, windows={**report.windows, **later.windows})
+        return report
+
+    async def _report(self, target: Target, after: int, labels_after: int) -> Report:
         path = f"/windows?after={after}&labelsAfter={labels_after}"
         _, data = await self._call("GET", target, path)
         try:

@@ -167,6 +167,8 @@ class Report:
     counted: int = 0
     """Requests in slots up to `closed_through` since the pod started, told or not: by how much it
     grows beyond what the windows say, so many requests are lost."""
+    more: bool = False
+    """More slots are closed than are told at once: ask again for those after `closed_through`."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -180,6 +182,7 @@ class Report:
             "labels": [[*k, n.labelled, n.wrong] for k, n in sorted(self.labels.items())],
             "refused": dict(self.refused),
             "counted": self.counted,
+            "more": self.more,
         }
 
     @classmethod
@@ -201,7 +204,8 @@ class Report:
                 for slot, generation, revision, n, wrong in data["labels"]
             },
             refused={str(k): int(v) for k, v in data["refused"].items()},
-            counted=int(data.get("counted", 0)),  # absent from older sidecars
+            counted=int(data.get("counted", 0)),  # absent from older sidecars, as the next one
+            more=bool(data.get("more", False)),
         )
 
 

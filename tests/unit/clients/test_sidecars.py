@@ -73,6 +73,29 @@ async def test_pulls_windows_after_the_cursors() -> None:
     assert asked == ["/windows?after=5&labelsAfter=3"]
 
 
+async def test_asks_on_while_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod tells an hour of windows in several answers, of which each counts for itself."""
+    asked = []
+    last = 9
+
+    async def handler(request: web.Request) -> web.Response:
+        slot = int(request.query["after"]) + 1
+        asked.append(slot)
+        windows = {BlockKey(slot, 4, "churn-1"): Counts(requests=slot)}
+        report = replace(REPORT, closed_through=slot, windows=windows, more=slot < last)
+        return web.json_response(report.to_json())
+
+    async with serving(handler) as (client, pod):
+        report = await client.windows(pod, after=5, labels_after=3)
+        assert asked == [6, 7, 8, 9]
+        assert {k.slot: n.requests for k, n in report.windows.items()} == {6: 6, 7: 7, 8: 8, 9: 9}
+        assert (report.closed_through, report.more) == (9, False)
+        monkeypatch.setattr(sidecars_module, "REPORTS_AT_ONCE", 3)
+        last = 1000
+        report = await client.windows(pod, after=5, labels_after=3)
+        assert (report.closed_through, len(report.windows)) == (8, 3), "not for ever"
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [

@@ -13,6 +13,7 @@ from tidegate.evidence.encode import SPECIAL_BINS
 from tidegate.evidence.ids import InferenceId, nonce
 from tidegate.evidence.profile import Profile, make_profile
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Labels, Report
+from tidegate.sidecar.monitor import book
 from tidegate.sidecar.monitor.answers import SIZE, Answers, Outcome
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.records import Kind, Record
@@ -251,3 +252,57 @@ def test_the_rings_forget_what_was_overwritten() -> None:
     assert answers.label(6, [0] * (SIZE - 1), START, 1e9) is Outcome.UNKNOWN
     assert answers.label(7, ["1", "0", "0"], START, 1e9) is Outcome.ACCEPTED
     assert answers.labels[key] == Labels(3, 1)
+    assert answers.label(7, ["1", "0", "0"], START, 1e9) is Outcome.DUPLICATE
+
+
+def wide(features: int) -> Profile:
+    columns = {f"f{i}": np.arange(100.0) for i in range(features)}
+    return make_profile(
+        columns, dict.fromkeys(columns, "number"), [0, 1] * 50, "classification", {}
+    )
+
+
+def fill(monitor: Intake, clock: Clock, features: int, slots: int) -> None:
+    """One more request in each slot than in the one before it."""
+    rows = json.dumps({"instances": [[50] * features]}).encode()
+    sequence = 0
+    for slot in range(slots):
+        for _ in range(slot + 1):
+            sequence += 1
+            monitor.take(answered(sequence, clock.now, 1)._replace(request=rows))
+        clock.now += SLOT_SECONDS
+    clock.now += SLOT_SECONDS
+    monitor.take(Record(Kind.MARK, arrival=clock.now, sequence=sequence))
+
+
+def test_many_windows_are_told_in_turns_none_left_out_and_none_told_twice(clock: Clock) -> None:
+    features, slots = 1000, 20
+    monitor = intake(clock, wide(features))
+    fill(monitor, clock, features, slots)
+    told: dict[BlockKey, int] = {}
+    report = monitor.report(0, 0)
+    while True:
+        assert len(report.windows) < slots / 2
+        assert not told.keys() & report.windows.keys()
+        assert all(sum(f) == n.requests for n in report.windows.values() for f in n.features)
+        told |= {key: n.requests for key, n in report.windows.items()}
+        assert report.counted == sum(told.values()), "those up to where it tells, and no others"
+        if not report.more:
+            break
+        report = monitor.report(report.closed_through, 0)
+    assert [told[key] for key in sorted(told)] == [slot + 1 for slot in range(slots)]
+    assert report.closed_through == monitor.book.closed_through
+
+
+def test_windows_that_find_no_room_are_lost_and_told(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, slots = 100, 30
+    monkeypatch.setattr(book, "MEMORY_LIMIT_BYTES", 10 * (book.BLOCK_BYTES + 13 * features))
+    monitor = intake(clock, wide(features))
+    fill(monitor, clock, features, slots)
+    report = monitor.report(0, 0)
+    assert [n.requests for _, n in sorted(report.windows.items())] == list(range(21, 31))
+    assert report.first_slot == SLOT + 20
+    lost = report.counted - sum(n.requests for n in report.windows.values())
+    assert lost == sum(range(1, 21))

@@ -1,11 +1,15 @@
 """The last million answers, as far as it takes to tell whether a label proves them right.
 
 A request takes the entry `sequence mod 2^20`; its rows take consecutive places in a second ring of
-predictions. An entry that was overwritten, or whose rows were, is unknown from then on.
+predictions. An entry that was overwritten, or whose rows were, is unknown from then on. Both rings
+are taken whole with the first answer, 18 MiB in all: a pod must not find out under load that it has
+less memory than it needs.
 """
 
+import struct
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,12 +17,20 @@ from tidegate.evidence.encode import prediction_keys
 from tidegate.evidence.windows import BlockKey, Labels, slot_of
 
 SIZE = 1 << 20
+# How often the ring had gone round before, the number of the origin, and the rows: the place of the
+# first one, how many (up to SIZE), and whether they have their labels.
+_ENTRY = struct.Struct("<IIQ")
+_EMPTY = b"\xff"
+_COUNT_BITS = 21
+# An answer is overwritten by the SIZE next ones, so it is never further behind than SIZE * SIZE
+# rows: places of this many bits tell exactly how far.
+_PLACE_BITS = 64 - _COUNT_BITS - 1
 VOCABULARY_LIMIT = 256  # labels that are told apart; a model that answers free text has no more
 LABEL_LIMIT = 128  # characters; a longer text is no label
 OTHER = "other"
 IN_FLIGHT = 1 << 14  # answers may overtake each other; one that is this far behind never comes
 SLOTS_KEPT = 360  # labels stay for an hour after they have closed
-BLOCKS_LIMIT = 1 << 16  # a week of a canary; older answers are late before that
+ORIGINS_LIMIT = 1 << 16  # a week of a canary; older answers are late before that
 
 Edges = tuple[float, ...] | None
 
@@ -51,25 +63,26 @@ class Vocabulary:
         return self._codes.get(key, -2)
 
 
+class Origin(NamedTuple):
+    """What the answers of a block have in common."""
+
+    key: BlockKey
+    edges: Edges
+
+
 class Answers:
     """The rings and the label counts by block."""
 
     def __init__(self, known: Sequence[str]) -> None:
         self.vocabulary = Vocabulary(known)
         self.labels: dict[BlockKey, Labels] = {}
-        self._sequence = np.zeros(SIZE, dtype=np.int64)
-        self._block = np.zeros(SIZE, dtype=np.int32)
-        self._first_row = np.zeros(SIZE, dtype=np.int64)
-        self._rows = np.zeros(SIZE, dtype=np.int32)
-        self._scale = np.zeros(SIZE, dtype=np.int32)
-        self._labelled = np.zeros(SIZE, dtype=np.bool_)
-        self._codes = np.zeros(SIZE, dtype=np.int16)
+        self._entries = bytearray()
+        self._codes = np.empty(0, dtype=np.int16)
         self._next_row = 0
-        self._blocks: dict[int, BlockKey] = {}
-        self._block_numbers: dict[BlockKey, int] = {}
-        self._next_block = 0
-        self._scales: dict[int, Edges] = {0: None}
-        self._newest_scale = 0
+        self._origins: dict[int, Origin] = {}
+        self._numbers: dict[Origin, int] = {}
+        self._next_number = 0
+        self._last: tuple[Origin, int] | None = None  # most answers are of the same block
         self._newest = 0
 
     def put(self, sequence: int, key: BlockKey, codes: Sequence[int], edges: Edges) -> None:
@@ -77,85 +90,94 @@ class Answers:
         count = len(codes)
         if count > SIZE:
             return
-        at = sequence % SIZE
+        if not self._entries:
+            self._entries = bytearray(_EMPTY) * (SIZE * _ENTRY.size)
+            self._codes = np.full(SIZE, -1, dtype=np.int16)
         self._newest = max(self._newest, sequence)
-        self._sequence[at] = sequence
-        self._block[at] = self._number(key)
-        self._first_row[at] = self._next_row
-        self._rows[at] = count
-        self._scale[at] = self._scale_of(edges)
-        self._labelled[at] = False
+        self._write(sequence, self._number(Origin(key, edges)), self._next_row, count)
         place = self._next_row % SIZE
         head = min(count, SIZE - place)
         self._codes[place : place + head] = codes[:head]
-        self._codes[: count - head] = codes[head:]
-        self._next_row += count
+        if head < count:
+            self._codes[: count - head] = codes[head:]
+        self._next_row = (self._next_row + count) % (1 << _PLACE_BITS)
+
+    def _write(
+        self, sequence: int, number: int, first: int, count: int, *, labelled: bool = False
+    ) -> None:
+        lap, at = divmod(sequence, SIZE)
+        rows = (first << _COUNT_BITS | count) << 1 | labelled
+        _ENTRY.pack_into(self._entries, at * _ENTRY.size, lap, number, rows)
+
+    def _read(self, sequence: int) -> tuple[int, int, int, bool] | None:
+        """Number of the origin, first row, number of rows, whether they have their labels."""
+        lap, at = divmod(sequence, SIZE)
+        if not self._entries:
+            return None
+        found, number, rows = _ENTRY.unpack_from(self._entries, at * _ENTRY.size)
+        first, count = divmod(rows >> 1, 1 << _COUNT_BITS)
+        return (number, first, count, bool(rows & 1)) if found == lap else None
 
     def coming(self, sequence: int) -> bool:
         """Whether the copy of that answer may still be on its way here."""
-        known = self._sequence[sequence % SIZE] == sequence
-        return not known and sequence > self._newest - IN_FLIGHT
+        return self._read(sequence) is None and sequence > self._newest - IN_FLIGHT
 
     def label(self, sequence: int, labels: Sequence[object], now: float, horizon: float) -> Outcome:
         """Count the true labels of an answer; `labels` has one entry for each of its rows."""
-        at = sequence % SIZE
-        if self._sequence[at] != sequence or self._overwritten(at):
+        entry = self._read(sequence)
+        if entry is None:
             return Outcome.UNKNOWN
-        key = self._blocks.get(int(self._block[at]))
-        if key is None or key.slot <= closed_through(now, horizon):
+        number, first, count, labelled = entry
+        if (self._next_row - first) % (1 << _PLACE_BITS) > SIZE:
+            return Outcome.UNKNOWN  # its rows are overwritten
+        origin = self._origins.get(number)
+        if origin is None or origin.key.slot <= closed_through(now, horizon):
             return Outcome.LATE
-        if self._labelled[at]:
+        if labelled:
             return Outcome.DUPLICATE
-        if len(labels) != self._rows[at]:
+        if len(labels) != count:
             return Outcome.INVALID
-        wrong, labelled = self._compare(at, labels)
-        self._labelled[at] = True
-        self.labels[key] = self.labels.get(key, Labels()) + Labels(labelled, wrong)
+        self._write(sequence, number, first, count, labelled=True)
+        known = self.labels.get(origin.key, Labels())
+        self.labels[origin.key] = known + self._compare(first, labels, origin.edges)
         return Outcome.ACCEPTED
 
-    def _overwritten(self, at: int) -> bool:
-        return self._next_row - int(self._first_row[at]) > SIZE
-
-    def _compare(self, at: int, labels: Sequence[object]) -> tuple[int, int]:
-        first = int(self._first_row[at])
+    def _compare(self, first: int, labels: Sequence[object], edges: Edges) -> Labels:
         places = np.arange(first, first + len(labels)) % SIZE
         predicted = self._codes[places].tolist()
-        keys = prediction_keys(labels, self._scales.get(int(self._scale[at])))
+        keys = prediction_keys(labels, edges)
         # A row whose label is null, or whose prediction is beyond the vocabulary, says nothing.
         pairs = [
             (code, self.vocabulary.find(key))
             for code, key, label in zip(predicted, keys, labels, strict=True)
             if code >= 0 and label is not None
         ]
-        return sum(code != truth for code, truth in pairs), len(pairs)
+        return Labels(len(pairs), sum(code != truth for code, truth in pairs))
 
-    def _number(self, key: BlockKey) -> int:
-        number = self._block_numbers.get(key)
+    def _number(self, origin: Origin) -> int:
+        if self._last is not None and self._last[0] == origin:
+            return self._last[1]
+        number = self._numbers.get(origin)
         if number is None:
-            number = self._block_numbers[key] = self._next_block
-            self._blocks[number] = key
-            self._next_block += 1
-            if len(self._blocks) > BLOCKS_LIMIT:
-                self._forget_block(next(iter(self._blocks)))
+            number = self._numbers[origin] = self._next_number
+            self._origins[number] = origin
+            self._next_number += 1
+            if len(self._origins) > ORIGINS_LIMIT:
+                self._forget(next(iter(self._origins)))
+        self._last = origin, number
         return number
 
-    def _forget_block(self, number: int) -> None:
-        key = self._blocks.pop(number)
-        self._block_numbers.pop(key, None)
-        self.labels.pop(key, None)
-
-    def _scale_of(self, edges: Edges) -> int:
-        if self._scales.get(self._newest_scale) != edges:
-            self._newest_scale += 1
-            self._scales[self._newest_scale] = edges
-            self._scales.pop(self._newest_scale - VOCABULARY_LIMIT, None)
-        return self._newest_scale
+    def _forget(self, number: int) -> None:
+        origin = self._origins.pop(number)
+        self._last = None
+        self._numbers.pop(origin)
+        self.labels.pop(origin.key, None)
 
     def forget(self, now: float, horizon: float) -> None:
         """Drop the blocks whose labels closed more than an hour ago."""
         oldest = closed_through(now, horizon) - SLOTS_KEPT
-        for number in [n for n, key in self._blocks.items() if key.slot <= oldest]:
-            self._forget_block(number)
+        for number in [n for n, origin in self._origins.items() if origin.key.slot <= oldest]:
+            self._forget(number)
 
 
 def closed_through(now: float, horizon: float) -> int:

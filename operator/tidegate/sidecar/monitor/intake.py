@@ -17,7 +17,7 @@ from tidegate.sidecar.monitor.pairing import judged, unseen
 from tidegate.sidecar.monitor.payloads import UnparsedError, decode
 from tidegate.sidecar.monitor.payloads.openai import Completion
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
-from tidegate.sidecar.monitor.totals import Totals
+from tidegate.sidecar.monitor.totals import Relayed, Totals
 from tidegate.sidecar.records import Flag, Kind, Record
 from tidegate.traffic.routing import Member, Routing
 
@@ -68,6 +68,8 @@ class Intake:
                 self._take_tally(record)
             case Kind.MARK:
                 self.book.mark(record.arrival, record.sequence)
+                if record.request:
+                    self.totals.relayed = Relayed(**json.loads(record.request))
             case Kind.PAIRED:
                 key = self.book.key(slot_of(record.arrival), record.generation, record.revision)
                 self._take_pairs(key, judged(record, self._edges()), 1)
@@ -203,20 +205,24 @@ class Intake:
             self.log.tick()
 
     def report(self, after: int, labels_after: int) -> Report:
-        """The closed windows behind `after` and all labels, open ones too, behind the other."""
+        """The closed windows behind `after` and all labels, open ones too, behind the other.
+
+        If there are many windows, these are the oldest, and `more` says so.
+        """
         self.tick()
-        labels = self.answers.labels
+        labels, closed = self.answers.labels, self.book.closed(after)
         return Report(
             member=self.member,
             revision=self.revision,
             generation=self.generation,
             first_slot=self.book.first_slot,
-            closed_through=self.book.closed_through,
+            closed_through=closed.through,
+            more=closed.through < self.book.closed_through,
             labels_closed_through=closed_through(self._clock(), self.horizon),
-            windows=self.book.closed(after),
+            windows=closed.windows,
             labels={key: n for key, n in labels.items() if key.slot > labels_after},
             refused=dict(self.refused),
-            counted=self.book.counted,
+            counted=closed.counted,
         )
 
 
