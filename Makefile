@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo demo-down test soak check generate verify bench image push lock
+.PHONY: help setup demo demo-down test soak lint check generate verify bench image push lock
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -22,19 +22,21 @@ demo: .venv/.complete ## Show the whole story on a real cluster (KUBECONFIG and 
 demo-down: .venv/.complete ## Remove all that the demo made, the cluster too if the demo made it
 	$(BIN)/python -m hack.demo down
 
-test: .venv/.complete ## Run all tests; TIER=unit, integration, compiled, soak or e2e runs one
+test: .venv/.complete ## Run all tests; TIER=lint, unit, integration, compiled, soak or e2e runs one
 	$(BIN)/python -m hack.suite $(TIER)
 
 soak: .venv/.complete ## Hurt two pods under load for an hour, or TIDEGATE_SOAK_SECONDS
 	TIDEGATE_SOAK_SECONDS=$${TIDEGATE_SOAK_SECONDS:-3600} $(BIN)/python -m hack.suite soak
 
-check: .venv/.complete ## The gate of every commit: lint, types, import contracts, spelling, unit tests
+check: lint ## The gate of every commit: the code as it stands, and the unit tests
+	$(BIN)/pytest -q
+
+lint: .venv/.complete ## Style, types, import contracts, spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
-	$(BIN)/pytest -q
 
 generate: .venv/.complete ## Write the CRDs and all else that is made from the types
 	$(BIN)/python -m tidegate.crdgen

@@ -33,9 +33,11 @@ class Clusters:
             self._users[instance] -= 1
             if not self._users[instance]:
                 del self._reaching[instance]
-                with suppress(TargetError):
-                    if made := (await reaching).made:
-                        await asyncio.to_thread(release, made)
+                target = None
+                with suppress(TargetError):  # told to those who waited for it
+                    target = await reaching
+                if target and target.made:
+                    await asyncio.to_thread(release, target.made)
 
 
 def _reached(instance: str, *, has_node: bool) -> Target:

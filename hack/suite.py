@@ -30,10 +30,11 @@ FINISHED_TESTS = re.compile(rb"^[.FEsxX]+", re.MULTILINE)  # a letter for each i
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A folder of tests and the cluster that they need."""
+    """A folder of tests, or another check, and the cluster that they need."""
 
     name: str
     arguments: tuple[str, ...]
+    program: tuple[str, ...] = (sys.executable, "-m", "pytest", "-q")
     instance: str = ""
     """The local cluster it runs on; none, if empty."""
     has_node: bool = False
@@ -47,6 +48,7 @@ class Tier:
         return self.name in wanted or self.name.partition("-")[0] in wanted
 
 
+LINT = Tier("lint", ("lint",), program=("make", "--no-print-directory"))
 UNIT = Tier("unit", ())
 # A control plane of its own: two runs on a machine leave each other alone.
 INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
@@ -61,7 +63,7 @@ E2E = Tier(
 E2E_TROUBLES = Tier("e2e-troubles", TROUBLES, instance="default", has_node=True, prefix="troubles")
 SOAK = Tier("soak", ("tests/soak",))
 COMPILED = Tier("compiled", ("tests/unit/sidecar",), is_compiled=True)
-LANES = ((E2E,), (E2E_TROUBLES,), (UNIT, INTEGRATION, COMPILED, SOAK))
+LANES = ((E2E,), (LINT, E2E_TROUBLES), (UNIT, INTEGRATION, COMPILED, SOAK))
 
 
 @dataclass(slots=True)
@@ -88,6 +90,8 @@ class Run:
 
     @property
     def progress(self) -> str:
+        if self.tier is LINT:
+            return self.tier.name
         finished = sum(map(len, FINISHED_TESTS.findall(self.output)))
         return f"{finished} {self.tier.name} tests"
 
@@ -118,7 +122,7 @@ async def environment(tier: Tier, clusters: Clusters) -> AsyncIterator[Mapping[s
 
 async def run(ended: Run, clusters: Clusters) -> None:
     """Run one tier to its end, into the record of it."""
-    command = (sys.executable, "-m", "pytest", "-q", *ended.tier.arguments)
+    command = (*ended.tier.program, *ended.tier.arguments)
     pipe = asyncio.subprocess.PIPE
     try:
         async with environment(ended.tier, clusters) as variables:
@@ -135,7 +139,7 @@ async def run(ended: Run, clusters: Clusters) -> None:
                 await tests.communicate()
                 raise
     except TargetError as error:
-        ended.take(f"the tests can't run: {error}\n".encode())
+        ended.take(f"error: {error}\n".encode())
         exit_code = 1
     ended.end(exit_code)
 
@@ -176,6 +180,8 @@ def main() -> int:
     wanted = parser.parse_args().tiers or names
     if unknown := set(wanted) - set(names):
         parser.error(f"no such tier: {', '.join(sorted(unknown))}")
+    if os.environ.pop("KUBECONFIG", None):
+        print("the tests end processes and read the API server's log: they use local clusters only")
     # However the run is ended, what it brought up is taken down again.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     chosen = [[tier for tier in lane if tier.is_among(wanted)] for lane in LANES]
