@@ -74,8 +74,11 @@ def complete_through(spec: DriftPolicySpec, closed_through: int) -> int:
     return (newest_window(spec, closed_through) + 1) * window_slots(spec) - 1
 
 
-def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
-    """Evaluate every signal on the newest complete windows."""
+def assess(spec: DriftPolicySpec, current: Current, session: int | None = None) -> Assessment:
+    """Evaluate every signal on the newest complete windows.
+
+    `session`: how many requests share their fate, at most; None to estimate it.
+    """
     newest, size = newest_window(spec, current.closed_through), window_slots(spec)
     profile, revision = current.profile, current.revision
     counts = Series(current.windows, revision, size, newest, Counts())
@@ -96,7 +99,7 @@ def assess(spec: DriftPolicySpec, current: Current) -> Assessment:
             case "PredictionDrift":
                 return prediction_drift(signal, profile, counts, budget)
             case "Performance":
-                return performance(signal, profile, labels.all, threshold)
+                return performance(signal, profile, labels, threshold, session)
             case _:
                 assert_never(signal.type)
 

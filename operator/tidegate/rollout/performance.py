@@ -1,12 +1,17 @@
-"""Performance: the stable revision's accuracy, by the labels that came back."""
+"""Performance: the stable revision's accuracy, by the labels that came back.
+
+The answers of one session or one batch are right or wrong together. What a slot says is divided by
+how many share their fate: the known length of the sessions, or an estimate from earlier slots.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from tidegate.api.v1alpha1.drift_policy import Signal, SignalStatus
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import Labels
-from tidegate.rollout.series import unknown
+from tidegate.rollout.series import Series, unknown
+from tidegate.statistics.dispersion import Dispersion
 from tidegate.statistics.drift import RateDetector
 
 MIN_LABELLED = 100
@@ -14,25 +19,31 @@ Z95 = 1.96
 
 
 def performance(
-    signal: Signal, profile: Profile, labels: Sequence[Labels], threshold: float
+    signal: Signal,
+    profile: Profile,
+    labels: Series[Labels],
+    threshold: float,
+    session: int | None = None,
 ) -> SignalStatus:
-    """The signal by the labels of the newest windows, oldest first."""
+    """The signal by the labels of the newest windows.
+
+    `session`: how many requests share their fate, at most; None to estimate it.
+    """
     needed = signal.min_labelled or MIN_LABELLED
     # Labels come late: the newest window may have only the first few of its own.
-    newest = next((n for n in reversed(labels) if n.labelled >= needed), None)
+    told = list(zip(labels.all, labels.in_order, strict=True))
+    newest, slots = next((w for w in reversed(told) if w[0].labelled >= needed), (None, []))
     if newest is None:
-        most = max(n.labelled for n in labels)
+        most = max(n.labelled for n in labels.all)
         return unknown(signal, most, f"{most} of {needed} labels in a window so far.")
     bound = _smallest_accuracy(signal, profile)
     if bound is None:
         message = "maxRelativeDrop needs an accuracy in the reference profile, and it has none."
         return unknown(signal, newest.labelled, message)
     accuracy = 1 - newest.wrong / newest.labelled
-    low, high = wilson(newest.labelled - newest.wrong, newest.labelled)
-    detector = RateDetector(p0=1 - bound, tol=0.0)
-    for window in labels:
-        detector.update(window.wrong, window.labelled)
-    below = accuracy < bound and float(detector.log_m()) >= threshold
+    alike = _alike(slots, session)
+    low, high = wilson((newest.labelled - newest.wrong) / alike, newest.labelled / alike)
+    below = accuracy < bound and _evidence(labels, bound, session) >= threshold
     message = (
         f"Accuracy is {accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) on "
         f"{newest.labelled} labels; the policy wants at least {bound:.3f}."
@@ -48,6 +59,32 @@ def performance(
     )
 
 
+def _evidence(labels: Series[Labels], bound: float, session: int | None) -> float:
+    """That more answers are wrong than the bound allows, in nats."""
+    detector, clusters = RateDetector(p0=1 - bound, tol=0.0), Dispersion()
+    for window in labels.in_order:
+        wrong = labelled = 0.0
+        for slot in window:
+            # Known before the slot: a divisor that the slot itself had chosen would bias it.
+            alike = session or clusters.of_harm(slot.labelled)
+            wrong, labelled = wrong + slot.wrong / alike, labelled + slot.labelled / alike
+            _observe(clusters, slot)
+        detector.update(wrong, labelled)
+    return float(detector.log_m())
+
+
+def _alike(slots: Iterable[Labels], session: int | None) -> float:
+    """How many labels count as one in the interval that is shown."""
+    clusters = Dispersion()
+    for slot in slots:
+        _observe(clusters, slot)
+    return session or clusters.of_safety()
+
+
+def _observe(clusters: Dispersion, slot: Labels) -> None:
+    clusters.observe((slot.wrong, slot.labelled - slot.wrong), (0, 0))
+
+
 def _smallest_accuracy(signal: Signal, profile: Profile) -> float | None:
     """The accuracy that the policy asks for: the stricter one of `min` and `maxRelativeDrop`."""
     bounds = [float(signal.min)] if signal.min is not None else []
@@ -58,7 +95,7 @@ def _smallest_accuracy(signal: Signal, profile: Profile) -> float | None:
     return min(max(*bounds, 1e-6), 1 - 1e-6) if bounds else None
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
+def wilson(right: float, total: float) -> tuple[float, float]:
     """The 95 % interval of a rate. Source: E. B. Wilson, JASA 22 (1927).
 
     >>> [round(x, 3) for x in wilson(90, 100)]

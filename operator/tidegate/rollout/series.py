@@ -37,10 +37,12 @@ class Series(Generic[T]):
     ) -> None:
         self._empty: T = empty
         self._windows: list[list[T]] = [[] for _ in range(WINDOWS_WEIGHED)]
+        self._keys: list[list[BlockKey]] = [[] for _ in range(WINDOWS_WEIGHED)]
         for key, counts in blocks.items():
             index = key.slot // size - newest + WINDOWS_WEIGHED - 1
             if key.revision == revision and 0 <= index < WINDOWS_WEIGHED:
                 self._windows[index].append(counts)
+                self._keys[index].append(key)
 
     @property
     def blocks(self) -> Iterator[T]:
@@ -61,6 +63,12 @@ class Series(Generic[T]):
         """The blocks of each window, for how much they scatter among each other."""
         return self._windows
 
+    @property
+    def in_order(self) -> list[list[T]]:
+        """The same, each window's blocks in the order of their slots."""
+        both = zip(self._keys, self._windows, strict=True)
+        return [[block for _, block in sorted(zip(*w, strict=True), key=_when)] for w in both]
+
     def _sum(self, window: Sequence[T]) -> T:
         return sum(window, self._empty)
 
@@ -73,6 +81,10 @@ class Budget:
     """Fewer rows than this in the newest window say nothing."""
     threshold: float
     """The evidence, in nats, at which all signals together keep the budget of false alarms."""
+
+
+def _when(block: tuple[BlockKey, object]) -> BlockKey:
+    return block[0]
 
 
 def level(signal: Signal, distance: float, alarms: Callable[[float], bool]) -> Level:

@@ -123,7 +123,8 @@ def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDr
     same_signals = [s.name for s in old.signals] == [s.name for s in spec.signals]
     if recorded and same_signals and old.level != "Unknown":
         return old
-    found = assess(spec, current)
+    session = watched.model.spec.delivery.analysis.max_requests_per_session
+    found = assess(spec, current, session)
     recent = old.recent if recorded else (*old.recent, _record(found, current.revision))
     recent = recent[-spec.sustain.of :]
     signals = tuple(_sustained(spec, s, recent) for s in found.signals)
