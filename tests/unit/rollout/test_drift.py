@@ -201,6 +201,25 @@ def test_excluded_features_are_not_looked_at() -> None:
     assert levels(current(shift=2.0, since=LAST - 30), signals=signals)["inputs"] == "Ok"
 
 
+def test_only_included_features_are_looked_at() -> None:
+    def level(feature: str) -> str:
+        signal = {"name": "inputs", "type": "DataDrift", "breach": "0.25"}
+        signals = [{**signal, "features": {"include": [feature]}}]
+        return levels(current(shift=2.0, since=LAST - 30), signals=signals)["inputs"]
+
+    assert (level("age"), level("income")) == ("Breach", "Ok")
+
+
+def test_a_smaller_budget_of_false_alarms_asks_for_more_evidence() -> None:
+    def level(alarms: int) -> str:
+        signals = [{"name": "inputs", "type": "DataDrift", "breach": "0.1"}]
+        budget = {"perModel": alarms, "in": "720h"}
+        seen = current(shift=0.6, since=LAST - 6)
+        return levels(seen, signals=signals, falseAlarms=budget)["inputs"]
+
+    assert (level(1), level(1000)) == ("Ok", "Breach")
+
+
 def test_lost_values_are_broken_data() -> None:
     assert broken(spec(), current()) == ""
     assert "age" in broken(spec(), current(missing=0.3, since=LAST - 30))

@@ -258,11 +258,21 @@ def test_held_out_rows_of_another_kind_are_named(tmp_path: Path) -> None:
     assert caught.value.reason == "DataInvalid"
 
 
-def test_label_that_occurs_once_can_not_be_split(tmp_path: Path) -> None:
+def test_label_that_occurs_once_can_not_be_split_by_label(tmp_path: Path) -> None:
     frame = people()
     frame.loc[0, "label"] = "once"
     error = refusal(tmp_path, frame)
     assert (error.reason, error.field) == ("DataInvalid", "spec.data.holdout")
+    at_random = {"holdout": {"stratify": False}}
+    train(job(data=at_random), workspace(tmp_path / "again", train=frame))
+    assert (tmp_path / "again/out/profile.json").exists()
+
+
+def test_the_holdout_is_as_large_as_it_is_wanted(tmp_path: Path) -> None:
+    half = {"holdout": {"fraction": "0.5"}}
+    train(job(data=half), workspace(tmp_path, train=people()))
+    profile = Profile.from_json(json.loads((tmp_path / "out/profile.json").read_text()))
+    assert profile.rows == sum(profile.predictions.counts.values()) == 100
 
 
 def test_estimator_that_can_not_learn_this_says_so(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fakes import FakeKube, FakeSidecars
-from tests.unit.controllers.model.scenes import CANARY, NEW_DIGEST, NOW, OLD_DIGEST
+from tests.unit.controllers.model.scenes import CANARY, NEW_DIGEST, NEWER_DIGEST, NOW, OLD_DIGEST
 from typing_extensions import override
 
 from tidegate.api import names
@@ -42,7 +42,9 @@ from tidegate.traffic.routing import Routing
 from tidegate.traffic.signing import unseal
 
 KEY = ObjectKey(names.MODEL, "growth", "churn")
-OLD, NEW = (revision_name("churn", d, "Skops") for d in (OLD_DIGEST, NEW_DIGEST))
+OLD, NEW, NEWER = (
+    revision_name("churn", digest, "Skops") for digest in (OLD_DIGEST, NEW_DIGEST, NEWER_DIGEST)
+)
 SIGNING_KEY = Ed25519PrivateKey.generate()
 SETTINGS = Settings("tidegate", "op-1", "sidecar:1", "runtime:1", Path("unused"))
 
@@ -139,6 +141,7 @@ class World:
     """An API server, a kubelet that starts pods at once, clients, and an operator that may die."""
 
     metrics: tuple[Mapping[str, str], ...] = (ERRORS,)
+    history = 10
 
     def __init__(self, *, error: float, strategy: Mapping[str, Any] = CANARY) -> None:
         self.kube = MortalKube()
@@ -179,6 +182,7 @@ class World:
                     "delivery": {
                         "strategy": self.strategy,
                         "keepPreviousWarm": "10s",
+                        "revisionHistoryLimit": self.history,
                         "analysis": {
                             "minSamples": 100,
                             "metrics": list(self.metrics),
@@ -298,6 +302,17 @@ async def test_a_good_version_is_promoted_and_only_its_objects_are_left() -> Non
     decisions = [d.action for d in world.model().status.decisions]
     assert decisions[0] == "Promote"
     assert decisions[-1] == "Promote"
+
+
+@pytest.mark.parametrize(("history", "kept"), [(1, {NEW, NEWER}), (2, {OLD, NEW, NEWER})])
+async def test_no_more_revisions_are_remembered_than_wanted(history: int, kept: set[str]) -> None:
+    world = World(error=0.0)
+    world.history = history
+    await delivered(world)
+    await world.want(NEWER_DIGEST)
+    await world.run(30)
+    assert world.names(DEPLOYMENTS) == {NEWER}
+    assert world.names(CONTROLLER_REVISIONS) == kept
 
 
 async def test_a_bad_version_is_rolled_back_and_only_the_old_objects_are_left() -> None:
