@@ -96,7 +96,7 @@ def _job(args: argparse.Namespace, environment: Mapping[str, str]) -> Mapping[st
 
 
 def _serve(args: argparse.Namespace) -> Mapping[str, Any]:
-    from tidegate.runtime.serve.app import Limits
+    from tidegate.runtime.serve.model import Limits
     from tidegate.runtime.serve.server import serve
 
     serve(
@@ -104,6 +104,7 @@ def _serve(args: argparse.Namespace) -> Mapping[str, Any]:
         args.name,
         host=args.host,
         port=args.port,
+        grpc_port=args.grpc_port,
         limits=Limits(body_bytes=args.max_body_bytes, rows=args.max_rows),
         drain_seconds=args.drain,
         allow_unsafe=args.allow_unsafe,
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--name", required=True, help="the model's name in the paths")
     serve.add_argument("--host", default="0.0.0.0", help="probes come from outside the pod")  # noqa: S104 - as the help says
     serve.add_argument("--port", type=int, default=MODEL_PORT)
+    serve.add_argument("--grpc-port", type=int, help="serve OIP v2 over gRPC too, on this port")
     serve.add_argument("--max-body-bytes", type=int, default=4 << 20)
     serve.add_argument("--max-rows", type=int, default=10_000, help="rows in one request")
     serve.add_argument(

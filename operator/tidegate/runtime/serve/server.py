@@ -2,14 +2,20 @@
 
 import asyncio
 import signal
+import socket
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from typing_extensions import override
 
 from tidegate.runtime.predictor import load
-from tidegate.runtime.serve.app import Limits, ModelApp
+from tidegate.runtime.serve.app import ModelApp
+from tidegate.runtime.serve.model import Limits, ServedModel
+
+if TYPE_CHECKING:
+    from tidegate.runtime.serve.grpc_server import GrpcServer
 
 CONNECTION_LIMIT = 1024
 SHUTDOWN_SECONDS = 20
@@ -18,17 +24,36 @@ SHUTDOWN_SECONDS = 20
 class _Server(uvicorn.Server):
     """On SIGTERM goes on answering for a while, as not ready: traffic still finds its way here."""
 
-    def __init__(self, config: uvicorn.Config, app: ModelApp, drain_seconds: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        model: ServedModel,
+        grpc: "GrpcServer | None",
+        drain_seconds: float,
+    ) -> None:
         super().__init__(config)
-        self._app = app
+        self._model = model
+        self._grpc = grpc
         self._drain_seconds = drain_seconds
 
     @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._grpc is not None:
+            await self._grpc.start()  # first: who is told that the server is ready may call
+        await super().startup(sockets)
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(SHUTDOWN_SECONDS)
+        await super().shutdown(sockets)
+
+    @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig != signal.SIGTERM or self._app.draining:
+        if sig != signal.SIGTERM or self._model.draining:
             self.should_exit = True
             return
-        self._app.draining = True
+        self._model.draining = True
         asyncio.get_running_loop().call_soon_threadsafe(self._begin_drain)
 
     def _begin_drain(self) -> None:
@@ -45,14 +70,15 @@ def serve(
     *,
     host: str,
     port: int,
+    grpc_port: int | None,
     limits: Limits,
     drain_seconds: float,
     allow_unsafe: bool,
 ) -> None:
-    """Serve the model of a folder until the process is told to end."""
-    app = ModelApp(name, load(folder, allow_unsafe=allow_unsafe), limits)
+    """Serve the model of a folder until the process is told to end; gRPC if it has a port."""
+    model = ServedModel(name, load(folder, allow_unsafe=allow_unsafe), limits)
     config = uvicorn.Config(
-        app.application(),
+        ModelApp(model).application(),
         host=host,
         port=port,
         access_log=False,
@@ -62,5 +88,12 @@ def serve(
         server_header=False,
         lifespan="off",
     )
+    grpc = None
+    if grpc_port is not None:
+        # Imported here: a pod that serves HTTP alone need not hold the library.
+        from tidegate.runtime.serve.grpc_server import GrpcServer
+
+        grpc = GrpcServer(model, f"{host}:{grpc_port}")
+        print(f"serving gRPC on {host}:{grpc_port}", flush=True)
     print(f"serving {name} on {host}:{port}", flush=True)
-    _Server(config, app, drain_seconds).run()
+    _Server(config, model, grpc, drain_seconds).run()

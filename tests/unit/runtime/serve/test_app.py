@@ -10,7 +10,8 @@ import pytest
 from tests.unit.runtime.jobs import job, people, workspace
 
 from tidegate.runtime.predictor import load
-from tidegate.runtime.serve.app import Limits, ModelApp
+from tidegate.runtime.serve.app import ModelApp
+from tidegate.runtime.serve.model import Limits, ServedModel
 from tidegate.runtime.train import train
 
 INFER, PREDICT = "/v2/models/churn/infer", "/v1/models/churn:predict"
@@ -26,13 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def app(folder: Path) -> ModelApp:
-    return ModelApp("churn", load(folder, allow_unsafe=False), Limits(body_bytes=5000, rows=10))
+def model(folder: Path) -> ServedModel:
+    return ServedModel("churn", load(folder, allow_unsafe=False), Limits(body_bytes=5000, rows=10))
 
 
 @pytest.fixture
-async def client(app: ModelApp) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app.application())
+async def client(model: ServedModel) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(ModelApp(model).application())
     async with httpx.AsyncClient(transport=transport, base_url="http://model") as made:
         yield made
 
@@ -116,9 +117,9 @@ async def test_requests_at_once_are_all_answered(client: httpx.AsyncClient) -> N
 
 
 async def test_not_ready_while_it_drains_but_still_answering(
-    app: ModelApp, client: httpx.AsyncClient
+    model: ServedModel, client: httpx.AsyncClient
 ) -> None:
-    app.draining = True
+    model.draining = True
     assert (await client.get("/v2/health/ready")).status_code == 503
     assert (await client.get("/v2/health/live")).status_code == 200
     assert (await client.post(PREDICT, json={"instances": [ROW]})).status_code == 200

@@ -8,16 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 import httpx
 from tests.unit.runtime.jobs import job, people, workspace
 
 from tidegate.runtime.train import train
 
 
-def start(folder: Path, port: int, log: Path) -> subprocess.Popen[str]:
+def start(folder: Path, port: int, log: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", "-m", "tidegate.runtime"]
     command += ["--termination-log", str(log), "serve", "--model-dir", str(folder)]
     command += ["--name", "churn", "--host", "127.0.0.1", "--port", str(port), "--drain", "1s"]
+    command += more
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -28,8 +30,8 @@ def free_port() -> int:
 
 def test_drains_on_sigterm(tmp_path: Path) -> None:
     train(job(data={"features": ["age"]}), workspace(tmp_path, train=people()))
-    port, log = free_port(), tmp_path / "log"
-    process = start(tmp_path / "out", port, log)
+    port, grpc_port, log = free_port(), free_port(), tmp_path / "log"
+    process = start(tmp_path / "out", port, log, "--grpc-port", str(grpc_port))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         wait_until_ready(client)
         process.send_signal(signal.SIGTERM)
@@ -39,6 +41,9 @@ def test_drains_on_sigterm(tmp_path: Path) -> None:
         assert client.get("/v2/health/ready").status_code == 503
         answer = client.post("/v1/models/churn:predict", json={"instances": [[70]]})
         assert answer.status_code == 200
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        ready = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
+        assert ready(b"", timeout=20) == b""  # false, the default, is not written
     process.communicate(timeout=20)
     assert process.returncode == 0
     assert json.loads(log.read_text()) == {"stage": "serve", "ok": True}
