@@ -73,6 +73,32 @@ async def test_a_leader_is_ready_when_everything_is_listed(operator: main.Operat
     assert operator._wrong_with_readiness() is None
 
 
+async def test_nothing_is_reconciled_before_everything_is_listed(
+    operator: main.Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[ObjectKey] = []
+    reconciled = asyncio.Event()
+
+    async def reconcile(key: ObjectKey, *_: object) -> timedelta | None:
+        seen.append(key)
+        reconciled.set()
+        return None
+
+    monkeypatch.setitem(main.RECONCILES, MODEL, reconcile)
+    operator._queue.add(KEY)
+    async with asyncio.TaskGroup() as group:
+        working = group.create_task(operator._work())
+        for resource, space, _ in operator._places:
+            for _ in range(50):  # turns of the loop, ten times what a worker needs to begin
+                await asyncio.sleep(0)
+            assert not seen
+            operator._store.replace(resource, space, [], "1")
+        async with asyncio.timeout(5):
+            await reconciled.wait()
+        working.cancel()
+    assert seen == [KEY]
+
+
 async def test_a_leader_whose_workers_died_is_not_alive(operator: main.Operator) -> None:
     operator._leadership.renewed_at = asyncio.get_running_loop().time()
     for resource, space, _ in operator._places:
