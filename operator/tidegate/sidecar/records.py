@@ -1,8 +1,8 @@
 """The records that the proxy sends to the monitor: packed headers, raw bodies, in one stream.
 
 A record is a fixed header, the revision that answered, copies of both bodies, and what the caller
-calls the request. Control records (`Kind.HELLO`, `ROUTING`, `TALLY`) carry JSON in place of the
-first body.
+calls the request. Control records (`Kind.HELLO`, `ROUTING`, `TALLY`, `MARK`) carry JSON in place of
+the first body.
 """
 
 import struct
@@ -32,7 +32,8 @@ class Kind(IntEnum):
     the candidate's status, 0 if there was none. NO_ROOM: the copy was not made."""
     MARK = 7
     """Nothing that was finished before `arrival` comes behind this; `sequence` is the number of
-    requests that were counted up to here since the pod started, by this monitor or earlier ones."""
+    requests that were counted up to here since the pod started, by this monitor or earlier ones.
+    Where connections are passed on unread, it carries what was counted of them."""
 
 
 _KINDS = tuple(Kind)  # by number: an enumeration takes longer to be asked

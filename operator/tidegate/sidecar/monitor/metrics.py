@@ -19,7 +19,7 @@ from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING, bin_upper_seconds
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.prediction_log.uploader import Uploader
-from tidegate.sidecar.monitor.totals import Totals
+from tidegate.sidecar.monitor.totals import Relayed, Totals
 
 FEATURES_SHOWN = 50  # a series for each feature of a wide model would be a burden
 SHARE_FLOOR = 1e-4  # an empty bin would make the index infinite
@@ -40,6 +40,8 @@ class SidecarMetrics(Collector):
         yield from self._counters()
         if self._intake.totals.ends:
             yield from _completions(self._intake.totals)
+        if self._intake.totals.relayed is not None:
+            yield from _relayed(self._intake.totals.relayed)
         yield from self._routing()
         yield from self._drift()
         if self._intake.log is not None and self._uploader is not None:
@@ -182,6 +184,19 @@ def _completions(totals: Totals) -> Iterator[Metric]:
     for revision, bins in totals.first_token.items():
         first.add_metric([revision], *_histogram(bins))
     yield first
+
+
+def _relayed(relayed: Relayed) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "tidegate_connections_open", "Connections that are passed on unread.", value=relayed.open
+    )
+    yield _labelled(
+        "tidegate_connections",
+        "Connections that were to be passed on unread, by what became of them.",
+        "result",
+        relayed.results,
+    )
+    yield _labelled("tidegate_relayed_bytes", "Bytes passed on unread.", "direction", relayed.bytes)
 
 
 def _log(log: PredictionLog, uploader: Uploader) -> Iterator[Metric]:

@@ -1,6 +1,17 @@
 """Counters since the monitor started, for Prometheus."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Relayed(NamedTuple):
+    """Connections that are passed on unread; the proxy counts them, since it started."""
+
+    open: int
+    results: Mapping[str, int]
+    bytes: Mapping[str, int]
+    """By direction, `in` or `out`."""
 
 
 class Totals:
@@ -20,5 +31,7 @@ class Totals:
         """By revision and why an answer ended."""
         self.first_token: defaultdict[str, Counter[int]] = defaultdict(Counter)
         """Streamed answers by revision and latency bin."""
+        self.relayed: Relayed | None = None
+        """Absent where requests are counted."""
         self.rows = 0
         self.dropped = 0

@@ -72,13 +72,17 @@ class Channel:
             self._put(data)
         self._schedule()
 
-    def mark(self, now: float) -> None:
-        """Tell the monitor the time, and that it has all up to here."""
+    def mark(self, now: float, relayed: bytes = b"") -> None:
+        """Tell the monitor the time, and that it has all up to here.
+
+        `relayed`: what was counted of connections that are passed on unread.
+        """
         if self._mark:
             return
         for record in self._ledger.drain():
             self._put(pack(record))
-        self._mark = pack(Record(Kind.MARK, arrival=now, sequence=self._counted))
+        mark = Record(Kind.MARK, arrival=now, sequence=self._counted, request=relayed)
+        self._mark = pack(mark)
         self.marked = max(self.marked, now)
         self._put(self._mark)
         self._schedule()

@@ -15,6 +15,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from tidegate.sidecar.proxy.board import Board
 from tidegate.sidecar.proxy.capture import Capture
@@ -22,6 +24,7 @@ from tidegate.sidecar.proxy.channel import Channel
 from tidegate.sidecar.proxy.client import Client
 from tidegate.sidecar.proxy.control import Control
 from tidegate.sidecar.proxy.desk import CLIENT_LIMIT, Desk
+from tidegate.sidecar.proxy.relay import ClientEnd, Relay
 from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
 from tidegate.sidecar.proxy.supervisor import Supervisor
@@ -56,22 +59,14 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     channel = Channel(loop)
-    # The comparison of the arms rests on an independent draw for each request.
-    draw = random.Random(os.urandom(16)).random  # noqa: S311 - nothing secret depends on it
-    model = Tcp(*settings.upstream, MODEL_PATIENCE_SECONDS)
-    split = Split(settings.revision, model, draw)
     secret = os.urandom(32)
-    capture = Capture(
-        draw,
-        settings.capture_percent / 100,
-        settings.body_limit,
-        caller_ids=settings.log is not None,
+    model = Tcp(*settings.upstream, MODEL_PATIENCE_SECONDS)
+    door = (
+        _relay(model) if settings.relays else _desk(settings, model, monitor_path, secret, channel)
     )
-    shadow = Shadow(channel)
-    desk = Desk(settings.pod_uid, secret, split, Unix(monitor_path), channel, capture, shadow)
 
     def announce(routing: Routing) -> None:
-        split.apply(routing)
+        door.apply(routing)
         channel.send(_routing_record(routing))
 
     board = Board(settings.model, settings.routing_dir, announce)
@@ -86,20 +81,20 @@ async def _serve(
     control = Control(
         board,
         monitor_path,
-        settings.upstream,
+        settings.readiness,
         settings.readiness_path,
-        lambda: desk.draining,
+        retire.is_set,
     )
     traffic_server = await loop.create_server(
-        lambda: Client(desk, loop), None, settings.traffic_port, backlog=BACKLOG
+        door.accept, None, settings.traffic_port, backlog=BACKLOG
     )
     control_server = await asyncio.start_server(control.serve, None, settings.control_port)
     background = [
         loop.create_task(stop.wait()),
         loop.create_task(supervisor.run()),
-        loop.create_task(_tick(board, desk, channel)),
+        loop.create_task(_tick(board, door.traffic, channel)),
     ]
-    farewell = loop.create_task(_farewell(desk, retire, settings.drain_seconds))
+    farewell = loop.create_task(_farewell(door.traffic, retire, settings.drain_seconds))
     is_source = str(sys.modules[Client.__module__].__file__).endswith(".py")
     how = "interpreted: at twice the CPU time" if is_source else "compiled"
     logger.info("serving %s of %s (%s)", settings.revision, settings.model, how)
@@ -107,7 +102,7 @@ async def _serve(
     retire.set()
     traffic_server.close()
     end = loop.time() + DRAIN_SECONDS
-    await _drain(desk, end)
+    await _drain(door.traffic, end)
     control_server.close()
     for task in (*background, farewell):
         task.cancel()
@@ -117,6 +112,38 @@ async def _serve(
     await supervisor.stop(end - loop.time())
     for task in ended:
         task.result()  # a background task that broke ends the process with its error
+
+
+class _Door(NamedTuple):
+    """What is behind the traffic port."""
+
+    traffic: Desk | Relay
+    accept: Callable[[], asyncio.Protocol]
+    """A new client's connection."""
+    apply: Callable[[Routing], None]
+
+
+def _relay(model: Tcp) -> _Door:
+    relay = Relay(model, asyncio.get_running_loop())
+    return _Door(relay, lambda: ClientEnd(relay), lambda _: None)
+
+
+def _desk(
+    settings: Settings, model: Tcp, monitor_path: str, secret: bytes, channel: Channel
+) -> _Door:
+    # The comparison of the arms rests on an independent draw for each request.
+    draw = random.Random(os.urandom(16)).random  # noqa: S311 - nothing secret depends on it
+    split = Split(settings.revision, model, draw)
+    capture = Capture(
+        draw,
+        settings.capture_percent / 100,
+        settings.body_limit,
+        caller_ids=settings.log is not None,
+    )
+    shadow = Shadow(channel)
+    desk = Desk(settings.pod_uid, secret, split, Unix(monitor_path), channel, capture, shadow)
+    loop = asyncio.get_running_loop()
+    return _Door(desk, lambda: Client(desk, loop), split.apply)
 
 
 def _allow_descriptors() -> None:
@@ -130,25 +157,27 @@ def _routing_record(routing: Routing) -> Record:
     return Record(Kind.ROUTING, request=routing.to_json().encode())
 
 
-async def _tick(board: Board, desk: Desk, channel: Channel) -> None:
+async def _tick(board: Board, traffic: Desk | Relay, channel: Channel) -> None:
     while True:
         board.read_file()
-        channel.mark(time.time())
-        desk.sweep(time.monotonic())
+        channel.mark(time.time(), traffic.counts() if isinstance(traffic, Relay) else b"")
+        traffic.sweep(time.monotonic())
         await asyncio.sleep(SWEEP_SECONDS)
 
 
-async def _farewell(desk: Desk, retire: asyncio.Event, seconds: float) -> None:
+async def _farewell(traffic: Desk | Relay, retire: asyncio.Event, seconds: float) -> None:
     await retire.wait()
+    if isinstance(traffic, Relay):
+        return  # the model's server tells its clients to go, and new ones still come here
     logger.info("every answer is the last one of its connection from now on")
-    desk.draining = True
+    traffic.draining = True
     await asyncio.sleep(seconds)
-    desk.hanging_up = True
+    traffic.hanging_up = True
 
 
-async def _drain(desk: Desk, end: float) -> None:
+async def _drain(traffic: Desk | Relay, end: float) -> None:
     loop = asyncio.get_running_loop()
-    logger.info("draining %d connections", len(desk.clients))
-    while desk.clients and loop.time() < end:
-        desk.sweep(time.monotonic())
+    logger.info("draining %d connections", len(traffic.clients))
+    while traffic.clients and loop.time() < end:
+        traffic.sweep(time.monotonic())
         await asyncio.sleep(0.02)
