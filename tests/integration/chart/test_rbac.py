@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.integration.apiserver import ApiServer, Manifest
+from tests.integration.accounts import Installed
+from tests.integration.apiserver import ApiServer
 from tests.integration.helm import helm
 
 pytestmark = pytest.mark.apiserver
 
-RBAC_KINDS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 WATCHED = {
     "tidegate.dev": ("models", "trainingjobs", "driftpolicies"),
     "discovery.k8s.io": ("endpointslices",),
@@ -66,39 +66,6 @@ REFUSED = [
 LEASES = [(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update", "patch")]
 
 
-class Installed:
-    """The chart's accounts and roles, on a real API server."""
-
-    def __init__(self, apiserver: ApiServer, manifests: list[Manifest], namespace: str) -> None:
-        self._apiserver, self._namespace = apiserver, namespace
-        self.manifests = [m for m in manifests if m["kind"] in RBAC_KINDS]
-        for manifest in self.manifests:
-            answer = apiserver.apply(manifest)
-            assert answer.accepted, answer.refusals
-
-    def may(self, account: str, verb: str, group: str, resource: str, namespace: str) -> bool:
-        name, _, subresource = resource.partition("/")
-        attributes = {
-            "namespace": namespace,
-            "verb": verb,
-            "group": group,
-            "resource": name,
-            "subresource": subresource,
-        }
-        user = f"system:serviceaccount:{self._namespace}:{account}"
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "metadata": {},
-            "spec": {"user": user, "resourceAttributes": attributes},
-        }
-        return bool(self._apiserver.create(review).body["status"]["allowed"])
-
-    def remove(self) -> None:
-        for manifest in self.manifests:
-            self._apiserver.delete(manifest)
-
-
 @pytest.fixture(params=[False, True], ids=["all namespaces", "one namespace"])
 def namespaced(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
@@ -108,11 +75,8 @@ def namespaced(request: pytest.FixtureRequest) -> bool:
 def installed(
     *, namespaced: bool, kubeconfig: Path, apiserver: ApiServer, namespace: str
 ) -> Installed:
-    # Named after the test's namespace: cluster roles have none of their own.
-    values = {"fullnameOverride": namespace}
-    values |= {"watchNamespaces[0]": namespace} if namespaced else {}
-    rendered = helm(kubeconfig).template(namespace, values)
-    return Installed(apiserver, rendered, namespace)
+    values = {"watchNamespaces[0]": namespace} if namespaced else {}
+    return Installed(apiserver, helm(kubeconfig), namespace, values)
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,13 @@
 """The whole operator, as its image starts it, on a real API server."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.accounts import Installed
+from tests.integration.apiserver import ApiServer
+from tests.integration.helm import helm
 from tests.integration.operator_core.objects import eventually, model
 from tests.integration.operator_core.replicas import replica
 
@@ -41,13 +45,24 @@ async def test_starts_reconciles_and_stops(
     assert lease["spec"]["holderIdentity"] == ""
 
 
-async def test_works_in_all_namespaces(
-    kube: Kube, kubeconfig: Path, key: Path, namespace: str
+@pytest.fixture
+def account(
+    kubeconfig: Path, apiserver: ApiServer, namespace: str, tmp_path: Path
+) -> Iterator[Path]:
+    """The operator's own, with the rights that the chart gives it in all namespaces."""
+    installed = Installed(apiserver, helm(kubeconfig), namespace, {})
+    yield installed.kubeconfig(kubeconfig, namespace, tmp_path / "account")
+    installed.remove()
+
+
+async def test_works_in_all_namespaces_with_the_rights_of_the_chart(
+    kube: Kube, account: Path, key: Path, namespace: str
 ) -> None:
-    async with replica(kubeconfig, key, namespace, "a", TIDEGATE_WATCH_NAMESPACES="") as operator:
+    async with replica(account, key, namespace, "a", TIDEGATE_WATCH_NAMESPACES="") as operator:
         await eventually(operator.says("workers start"), "the start", 30)
         await kube.apply(model(namespace))
         await operator.has_reconciled(1)
+        assert "orbidden" not in operator.log
         assert await operator.stop() < 10
 
 

@@ -1,0 +1,59 @@
+"""The chart's accounts on a real API server, without its pods."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from tests.integration.apiserver import ApiServer
+from tests.integration.helm import Helm
+
+RBAC_KINDS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+
+
+class Installed:
+    """The chart's accounts and roles, on a real API server."""
+
+    def __init__(
+        self, apiserver: ApiServer, helm: Helm, namespace: str, values: Mapping[str, str]
+    ) -> None:
+        self._apiserver, self._namespace = apiserver, namespace
+        # Named after the test's namespace: cluster roles have none of their own.
+        manifests = helm.template(namespace, {"fullnameOverride": namespace, **values})
+        self.manifests = [m for m in manifests if m["kind"] in RBAC_KINDS]
+        for manifest in self.manifests:
+            answer = apiserver.apply(manifest)
+            assert answer.accepted, answer.refusals
+
+    def may(self, account: str, verb: str, group: str, resource: str, namespace: str) -> bool:
+        name, _, subresource = resource.partition("/")
+        attributes = {
+            "namespace": namespace,
+            "verb": verb,
+            "group": group,
+            "resource": name,
+            "subresource": subresource,
+        }
+        user = f"system:serviceaccount:{self._namespace}:{account}"
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "metadata": {},
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        return bool(self._apiserver.create(review).body["status"]["allowed"])
+
+    def remove(self) -> None:
+        for manifest in self.manifests:
+            self._apiserver.delete(manifest)
+
+    def kubeconfig(self, administrators: Path, account: str, file: Path) -> Path:
+        """Write the configuration of a client that is the account, as a token in its pod is."""
+        path = f"/api/v1/namespaces/{self._namespace}/serviceaccounts/{account}/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        answer = self._apiserver.post(path, request)
+        assert answer.accepted, answer.refusals
+        config = yaml.safe_load(administrators.read_text())
+        for user in config["users"]:
+            user["user"] = {"token": answer.body["status"]["token"]}
+        file.write_text(yaml.safe_dump(config))
+        return file
