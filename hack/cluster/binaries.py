@@ -14,7 +14,7 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.lock import exclusive
 from hack.cluster.shell import tail
 
-SOURCES = Path(__file__).parent / "binaries"
+SOURCES = Path(__file__).parent / "modules"
 CPU_MINUTES_COLD = 11  # all tools on an empty Go cache, modules to download included
 
 

@@ -14,7 +14,8 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
-from tests.unit.sidecar.harness import Sidecar, eventually, free_port, sidecar
+from tests.ports import free_port
+from tests.unit.sidecar.harness import Sidecar, eventually, sidecar
 
 from tidegate.evidence.profile import make_profile
 

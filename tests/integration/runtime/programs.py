@@ -14,14 +14,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from tests.ports import free_port
 
 SECONDS = 30.0
 ACCESS, SECRET = "tidegate", "tidegate-secret"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

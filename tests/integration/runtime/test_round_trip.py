@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from tests.integration.runtime import tables
 from tests.integration.runtime.conftest import Pod
-from tests.integration.runtime.programs import free_port, start_runtime, wait_for_port
+from tests.integration.runtime.programs import start_runtime, wait_for_port
+from tests.ports import free_port
 
 from tidegate.evidence.profile import Profile
 from tidegate.runtime.predictor import load

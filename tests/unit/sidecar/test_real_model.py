@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 from tests.unit.sidecar.harness import (
     STABLE,
     Sidecar,
     eventually,
-    free_port,
     get,
     once,
     post,

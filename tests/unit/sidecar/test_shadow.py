@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tests.ports import free_port
 from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import (
     CANDIDATE,
     Connection,
     Sidecar,
     eventually,
-    free_port,
     mark,
     post,
     routing,

@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.unit.sidecar.harness import KEY, STABLE, eventually, free_port
+from tests.ports import free_port
+from tests.unit.sidecar.harness import KEY, STABLE, eventually
 
 from tidegate.controllers.collector import Member
 from tidegate.evidence.windows import SLOT_SECONDS, Report, slot_of

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tests.ports import free_port
 from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import (
     CANDIDATE,
@@ -15,7 +16,6 @@ from tests.unit.sidecar.harness import (
     Connection,
     Sidecar,
     eventually,
-    free_port,
     mark,
     once,
     post,
