@@ -29,6 +29,8 @@ class Settings:
     """Where /livez, /readyz and /metrics are."""
     evidence_port: int = EVIDENCE_PORT
     """Where `kubectl tidegate record` reads the evidence, on the loopback only."""
+    decisions_uri: str = ""
+    """The folder of a bucket for the decision log; nowhere if empty."""
     workers: int = 20
     """How many objects are reconciled at the same time."""
     kubeconfig: Path | None = None
@@ -50,6 +52,10 @@ class Settings:
                 raise TerminalError("InvalidSettings", f"{name} must be 1 or more, not {text!r}")
             return int(text)
 
+        decisions = environment.get("TIDEGATE_DECISIONS_URI", "")
+        if decisions and not decisions.startswith("s3://"):
+            message = f"TIDEGATE_DECISIONS_URI must begin with s3://, not {decisions!r}"
+            raise TerminalError("InvalidSettings", message)
         namespaces = environment.get("TIDEGATE_WATCH_NAMESPACES", "").split(",")
         kubeconfig = environment.get("KUBECONFIG", "")
         return cls(
@@ -64,5 +70,6 @@ class Settings:
             http_port=number("TIDEGATE_HTTP_PORT", 8085),
             evidence_port=number("TIDEGATE_EVIDENCE_PORT", EVIDENCE_PORT),
             workers=number("TIDEGATE_WORKERS", 20),
+            decisions_uri=decisions,
             kubeconfig=Path(kubeconfig) if kubeconfig else None,
         )

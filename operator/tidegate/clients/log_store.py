@@ -1,6 +1,6 @@
-"""Where the prediction log goes: small objects put into a bucket, without a byte of memory more.
+"""Where logs of predictions and decisions go: small objects put into a bucket.
 
-A library for S3 would cost each sidecar 11 MiB (obstore) to 40 MiB (boto3) for one kind of request.
+A library for S3 would cost each sidecar, and the operator, 11 MiB (obstore) to 40 MiB (boto3) for one kind of request.
 """
 
 import re

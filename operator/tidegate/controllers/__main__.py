@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+import aiohttp
 import kopf
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -24,11 +25,13 @@ from tidegate.api.names import (
     TRAINING_JOB,
 )
 from tidegate.clients.kube import Credentials, Kube, configuration
-from tidegate.clients.reflector import Reflector
+from tidegate.clients.log_store import LogStore
+from tidegate.clients.reflector Reflector
 from tidegate.clients.resources import CHILDREN, CUSTOM
 from tidegate.clients.sidecars import Sidecars
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector
+from tidegate.controllers.decision_log import DecisionLog
 from tidegate.controllers.drift_policy import handlers as drift_policy_handlers
 from tidegate.controllers.drift_policy.reconcile import reconcile as reconcile_drift_policy
 from tidegate.controllers.export import Export
@@ -60,10 +63,18 @@ STUCK_SECONDS = 900.0  # every call has a timeout: a key that waits longer waits
 class Operator:
     """What one replica does, from the start to the end of the process."""
 
-    def __init__(self, settings: Settings, key: Ed25519PrivateKey, kube: Kube, metrics: Metrics):
+    def __init__(
+        self,
+        settings: Settings,
+        key: Ed25519PrivateKey,
+        kube: Kube,
+        metrics: Metrics,
+        log: DecisionLog | None = None,
+    ) -> None:
         self._settings = settings
         self._kube = kube
         self._metrics = metrics
+        self._log = log
         self._sidecars = Sidecars(key, time.time)
         spaces = settings.watch_namespaces or (None,)
         ours = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
@@ -85,6 +96,7 @@ class Operator:
             metrics,
             lambda: datetime.now(UTC),
             self._inbox.put,
+            log,
         )
         self._leadership = Leadership(
             kube, settings.namespace, settings.pod_name, lambda: datetime.now(UTC)
@@ -92,6 +104,8 @@ class Operator:
         self._export = Export(self._collector, lambda: self._leadership.renewed_at is not None)
         self._health = Health(metrics, self._wrong_with_life, self._wrong_with_readiness)
         metrics.follow(self._queue)
+        if log is not None:
+            metrics.follow_log(log)
 
     async def run(self, stop: asyncio.Event) -> int:
         """Wait for the lead, lead until `stop`, let go of it; the process's exit code."""
@@ -125,6 +139,7 @@ class Operator:
             self._sweep(sweep),
             self._work(),
             self._watch(stop),
+            *([self._log.run()] if self._log is not None else []),
         )
 
     async def _hold(self) -> NoReturn:
@@ -213,6 +228,18 @@ class Operator:
         return None  # a standby is ready to take over
 
 
+def _decision_log(
+    settings: Settings, session: aiohttp.ClientSession, metrics: Metrics
+) -> DecisionLog | None:
+    """The log that the settings ask for."""
+    if not settings.decisions_uri:
+        return None
+    store = LogStore.from_environment(
+        settings.decisions_uri, os.environ, session, lambda: datetime.now(UTC)
+    )
+    return DecisionLog(store, metrics.logged)
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True  # the Lease decides who works
@@ -255,10 +282,12 @@ async def _main(settings: Settings) -> int:
         raise TerminalError("InvalidSettings", "TIDEGATE_SIGNING_KEY must be an Ed25519 key")
     metrics = Metrics()
     kube = Kube(await configuration(settings.kubeconfig), metrics.asked)
-    try:
-        return await Operator(settings, key, kube, metrics).run(stop)
-    finally:
-        await kube.close()
+    async with aiohttp.ClientSession() as session:
+        try:
+            log = _decision_log(settings, session, metrics)
+            return await Operator(settings, key, kube, metrics, log).run(stop)
+        finally:
+            await kube.close()
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ from tidegate.clients.resources import (
     of_manifest,
 )
 from tidegate.controllers.collector import Collector
+from tidegate.controllers.decision_log import DecisionLog
 from tidegate.controllers.difference import contains
 from tidegate.controllers.events import event
 from tidegate.controllers.metrics import Metrics
@@ -51,14 +52,17 @@ class Cluster:
         metrics: Metrics,
         clock: Callable[[], datetime],
         wrote: Callable[[Resource, Manifest], object] | None = None,
+        decision_log: DecisionLog | None = None,
     ) -> None:
         """`wrote` takes what our own writes made into the store, and wakes whom it concerns.
 
-        The watch brings the same state later and is no news any more.
+        The watch brings the same state later and is no news any more. `decision_log`: None where no
+        store is named for it.
         """
         self.settings = settings
         self.store = store
         self.collector = collector
+        self.decision_log = decision_log
         self.signing_key = signing_key
         self.metrics = metrics
         self._kube = kube

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from tidegate.controllers.decision_log import DecisionLog
 from tidegate.controllers.workqueue import WorkQueue
 
 
@@ -37,6 +38,17 @@ class Metrics:
             "tidegate_decisions_total",
             "Decisions about rollouts.",
             ("action", "reason"),
+            registry=registry,
+        )
+        self.decision_records = Counter(
+            "tidegate_decision_records_total",
+            "Lines of the decision log: written, failed (tried again), dropped.",
+            ("result",),
+            registry=registry,
+        )
+        self.decision_records_waiting = Gauge(
+            "tidegate_decision_records_waiting",
+            "Lines of the decision log that the store has not taken yet.",
             registry=registry,
         )
         self.rollout_weight = Gauge(
@@ -85,6 +97,14 @@ class Metrics:
     def follow(self, queue: WorkQueue) -> None:
         """Show the depth of this queue."""
         self.queue_depth.set_function(lambda: queue.depth)
+
+    def follow_log(self, log: DecisionLog) -> None:
+        """Show how far behind this log is."""
+        self.decision_records_waiting.set_function(lambda: log.waiting)
+
+    def logged(self, result: str) -> None:
+        """Count a line of the decision log."""
+        self.decision_records.labels(result).inc()
 
     def asked(self, verb: str, resource: str, code: int) -> None:
         """Count a request to the API server."""

@@ -34,6 +34,8 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     if model is None or model.metadata.deletion_timestamp is not None:
         cluster.collector.forget(key)
         cluster.metrics.forget(key.namespace, key.name)
+        if cluster.decision_log is not None:
+            cluster.decision_log.forget(key)
         return None  # owned objects go with their owner reference
     seen = await observe(key, model, cluster, now)
     step = plan(seen, now)
@@ -46,7 +48,10 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     refused = await _apply(seen, step, sealed, cluster)
     await _tell(seen, step, cluster)
     _measure(seen, step, cluster, now)
-    await cluster.apply_status(key, status(seen, step, now, refused))
+    written = status(seen, step, now, refused)
+    await cluster.apply_status(key, written)
+    if cluster.decision_log is not None:
+        cluster.decision_log.offer(key, model.metadata, written.decisions, now)
     if refused is None:
         return step.requeue_after
     return min(step.requeue_after or AGAIN_WHEN_REFUSED, AGAIN_WHEN_REFUSED)

@@ -25,6 +25,7 @@ from tidegate.clients.resources import CHILDREN, CUSTOM, ENDPOINT_SLICES
 from tidegate.clients.sidecars import Target
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector
+from tidegate.controllers.decision_log import DecisionLog
 from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.store import Store
 from tidegate.errors import TransientError
@@ -38,6 +39,7 @@ from tidegate.evidence.windows import (
     slot_of,
 )
 from tidegate.rollout.analysis import Evidence, weigh_again
+from tidegate.rollout.decision_line import parsed
 
 PODS_EACH = 2
 LABELS_LATE = 2  # slots until the labels of a slot are complete
@@ -96,15 +98,23 @@ class CountingWorld(World):
     """Two pods to a revision, each with windows and labels of its own."""
 
     metrics = (ERRORS, ACCURACY)
+    logging: asyncio.Task[None]
 
     def __init__(self, *, error: float, wrong: float) -> None:
         self.pods = Pods()
+        self.lines: dict[str, bytes] = {}
         self.wrong = wrong
         self.now: datetime
         super().__init__(error=error)
 
+    async def put(self, key: str, body: bytes) -> None:
+        """The store of the decision log."""
+        self.lines[key] = body
+
     @override
     def _operator(self) -> Cluster:
+        log = DecisionLog(self, lambda _result: None)
+        self.logging = asyncio.create_task(log.run())
         return Cluster(
             SETTINGS,
             self.kube,
@@ -113,6 +123,7 @@ class CountingWorld(World):
             SIGNING_KEY,
             Metrics(),
             lambda: self.now,
+            decision_log=log,
         )
 
     def _clock(self) -> float:
@@ -120,17 +131,22 @@ class CountingWorld(World):
 
     async def look(self) -> None:
         """Ten seconds of the world, and what the operator makes of them."""
-        before = self.cluster.collector
+        before, logging = self.cluster.collector, self.logging
         await self.run(1)
         if self.cluster.collector is not before:
+            logging.cancel()
             await before.close()
         for _ in range(60):  # the pods are asked meanwhile
             await asyncio.sleep(0)
 
     async def restart(self) -> None:
         """The process ends between two looks, with whatever it had pulled."""
-        await self.cluster.collector.close()
+        await self.end()
         self.cluster = self._operator()
+
+    async def end(self) -> None:
+        self.logging.cancel()
+        await self.cluster.collector.close()
 
     @override
     def _kubelet(self) -> None:
@@ -199,6 +215,8 @@ def test_every_decision_rests_on_each_slot_once(
         again = weigh_again(world.model().spec.delivery.analysis, used, candidate, truth)
         assert again.evidence == used
         assert again.results == metrics
+    logged = parsed(world.lines[key].decode() for key in sorted(world.lines))
+    assert tuple(line.decision for line in logged) == status.decisions
     # However often it died, it got to a verdict in the end.
     assert status.decisions[-1].action in ("Promote", "RollBack")
     assert (status.decisions[-1].action == "Promote") == (arms == (0.0, 0.05))
@@ -217,7 +235,7 @@ async def _lived(events: list[tuple[str, int]], error: float, wrong: float) -> C
         world.pods.silent.clear()
     for _ in range(24):
         await world.look()
-    await world.cluster.collector.close()
+    await world.end()
     return world
 
 
