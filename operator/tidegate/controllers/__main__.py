@@ -26,7 +26,7 @@ from tidegate.api.names import (
 )
 from tidegate.clients.kube import Credentials, Kube, configuration
 from tidegate.clients.log_store import LogStore
-from tidegate.clients.reflector Reflector
+from tidegate.clients.reflector import Reflector
 from tidegate.clients.resources import CHILDREN, CUSTOM
 from tidegate.clients.sidecars import Sidecars
 from tidegate.controllers.cluster import Cluster
