@@ -44,6 +44,25 @@ def validated(*rules: Rule) -> ConfigDict:
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": [r._asdict() for r in rules]})
 
 
+def as_default(path: str, kind: type[ApiModel]) -> str:
+    """A CEL expression: the object at `path` is as it is when nobody writes it."""
+    terms = []
+    for name, field in kind.model_fields.items():
+        value = f"{path}.{field.alias or name}"
+        match field.default:
+            case None:
+                terms.append(f"!has({value})")
+            case bool() as default:
+                terms.append(value if default else f"!{value}")
+            case str() | int() as default:
+                terms.append(f"{value} == {default!r}")
+            case other:
+                raise TypeError(
+                    f"{kind.__name__}.{name} has a default that CEL can't tell: {other!r}"
+                )
+    return " && ".join(terms)
+
+
 def list_map(key: str) -> dict[str, Any]:
     """The schema extra of a list of objects that are told apart by `key`."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}

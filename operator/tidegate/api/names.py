@@ -19,10 +19,12 @@ LABEL_TRAINING_JOB = f"{GROUP}/training-job"
 LABEL_POLICY = f"{GROUP}/drift-policy"
 ANNOTATION_REVISION = f"{GROUP}/revision-data"
 ANNOTATION_TRIGGERED_BY = f"{GROUP}/triggered-by"
+ANNOTATION_LOOK = f"{GROUP}/look"
 # Hash of what was applied last: tells fields that were given up from defaults of the server.
 ANNOTATION_INTENT = f"{GROUP}/intent"
 
 TRAFFIC_PORT, CONTROL_PORT, METRICS_PORT, MODEL_PORT = 8080, 8081, 9090, 8000
+MODEL_GRPC_PORT = 8001
 
 MODEL_DIR = "/models"
 ROUTING_DIR = "/etc/tidegate/routing"
@@ -77,6 +79,7 @@ class Reason(StrEnum):
     ANALYSIS_CONFIGURED = "AnalysisConfigured"
     DEFAULT_ANALYSIS = "DefaultAnalysis"
     NO_ANALYSIS = "NoAnalysis"
+    NOTHING_COUNTED = "NothingCounted"
     # drift
     WITHIN_POLICY = "WithinPolicy"
     DRIFT_DETECTED = "DriftDetected"

@@ -42,6 +42,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.DEFAULT_ANALYSIS: "New revisions are compared by errors and latency, the default.",
     Reason.NO_ANALYSIS: "Nothing compares a new revision with the stable one: give "
     "`analysis.metrics`, or leave it out for the default.",
+    Reason.NOTHING_COUNTED: "`serving.protocol` is GRPC: connections are passed on as bytes, so "
+    "that there is no evidence to compare, or to watch for drift.",
     Reason.WITHIN_POLICY: "No signal of the policy is in breach.",
     Reason.DRIFT_DETECTED: "A signal of the policy is in breach; the message names it.",
     Reason.AWAITING_EVIDENCE: "There are too few rows or labels to judge by.",

@@ -43,6 +43,7 @@ SIGNALS = "spec.signals"
 INPUTS, SCORES, PERFORMANCE, QUALITY = (f"{SIGNALS}.{n}" for n in range(4))
 
 SIDECAR = "spec.serving.sidecar"
+PROTOCOL, GRPC = "spec.serving.protocol", "with serving.protocol GRPC"
 LOG = {"uri": "s3://logs/churn/", "credentialsRef": {"name": "s3-write"}}
 UNWATCHED: Edits = {
     f"{SIDECAR}": {"capture": {"mode": "Off"}},
@@ -149,6 +150,39 @@ MODEL = {
     "monitoring.driftPolicyRef needs copies of requests: set serving.sidecar.capture.mode to "
     "All or Sample": Pair(
         "model-full", UNWATCHED | {"spec.monitoring.driftPolicyRef": {"name": "p"}}, UNWATCHED
+    ),
+    "serving.protocol can't be changed, because clients speak one of them: create another "
+    "Model": Pair("model-grpc", {"spec.serving": {}}, {PROTOCOL: "GRPC"}, is_update=True),
+    f"{GRPC} set delivery.strategy to {{immediate: {{}}}}: connections are passed on as bytes, so "
+    "that no request can be given a weight, matched, kept with its session, copied or "
+    "compared": Pair("model-minimal", {PROTOCOL: "GRPC"}, {PROTOCOL: "HTTP"}),
+    f"{GRPC} leave out delivery.analysis: no request is counted, so that nothing can be "
+    "compared": Pair(
+        "model-grpc",
+        {"spec.delivery.analysis": {"metrics": []}},
+        {"spec.delivery.analysis": {"minSamples": 300}},
+    ),
+    f"{GRPC} leave out serving.sidecar.capture: connections are passed on as bytes, and no "
+    "request is copied": Pair(
+        "model-grpc",
+        {f"{SIDECAR}.capture": {"mode": "Sample", "samplePercent": 5}},
+        {f"{SIDECAR}.capture": {"mode": "Off"}},
+    ),
+    f"{GRPC} leave out serving.sidecar.log: no prediction is read that could be written down": Pair(
+        "model-grpc", {f"{SIDECAR}.log": LOG}
+    ),
+    f"{GRPC} leave out monitoring.driftPolicyRef: nothing is counted that could drift": Pair(
+        "model-grpc", {"spec.monitoring.driftPolicyRef": {"name": "p"}}
+    ),
+    f"{GRPC} leave out monitoring.feedback: no prediction is remembered that a label could be "
+    "for": Pair(
+        "model-grpc",
+        {"spec.monitoring.feedback": {"horizon": "1h"}},
+        {"spec.monitoring.feedback": {"enabled": False}},
+    ),
+    f"{GRPC} leave out training: it is a DriftPolicy that starts it, and there is nothing that a "
+    "policy could judge": Pair(
+        "model-grpc", {"spec.training": SAMPLES["model-full"]["spec"]["training"]}
     ),
     "alpha must be in (0, 0.2]": Pair(
         "model-full",

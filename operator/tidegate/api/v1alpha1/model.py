@@ -15,6 +15,7 @@ from tidegate.api.meta import (
     Resources,
     Rule,
     S3Uri,
+    as_default,
     list_map,
     validated,
 )
@@ -130,6 +131,17 @@ class Sidecar(ApiModel):
 class Serving(ApiModel):
     """The pods."""
 
+    model_config = validated(
+        Rule(
+            "self.protocol == oldSelf.protocol",
+            "serving.protocol can't be changed, because clients speak one of them: create another "
+            "Model",
+        ),
+    )
+
+    protocol: Literal["HTTP", "GRPC"] = "HTTP"
+    """HTTP: JSON in the protocols of docs/serving.md. GRPC: Open Inference Protocol v2 over HTTP/2,
+    passed on as bytes: no evidence comes from it, and a new version is let through at once."""
     scaling: Scaling = Scaling()
     resources: Resources = Resources()
     """Compute resources of the model's container."""
@@ -422,6 +434,12 @@ class Training(ApiModel):
     template: TemplateHolder
 
 
+def _unless_grpc(rule: str, message: str) -> Rule:
+    return Rule(
+        f"self.serving.protocol != 'GRPC' || ({rule})", f"with serving.protocol GRPC {message}"
+    )
+
+
 class ModelSpec(ApiModel):
     """What is wanted; the operator never writes here."""
 
@@ -437,6 +455,39 @@ class ModelSpec(ApiModel):
             "self.serving.sidecar.capture.mode != 'Off' || !has(self.monitoring.driftPolicyRef)",
             "monitoring.driftPolicyRef needs copies of requests: set serving.sidecar.capture.mode "
             "to All or Sample",
+        ),
+        _unless_grpc(
+            "has(self.delivery.strategy) && has(self.delivery.strategy.immediate)",
+            "set delivery.strategy to {immediate: {}}: connections are passed on as bytes, so that "
+            "no request can be given a weight, matched, kept with its session, copied or compared",
+        ),
+        _unless_grpc(
+            as_default("self.delivery.analysis", Analysis),
+            "leave out delivery.analysis: no request is counted, so that nothing can be compared",
+        ),
+        _unless_grpc(
+            "self.serving.sidecar.capture.mode == 'Off' || "
+            + as_default("self.serving.sidecar.capture", Capture),
+            "leave out serving.sidecar.capture: connections are passed on as bytes, and no request "
+            "is copied",
+        ),
+        _unless_grpc(
+            "!has(self.serving.sidecar.log)",
+            "leave out serving.sidecar.log: no prediction is read that could be written down",
+        ),
+        _unless_grpc(
+            "!has(self.monitoring.driftPolicyRef)",
+            "leave out monitoring.driftPolicyRef: nothing is counted that could drift",
+        ),
+        _unless_grpc(
+            "!self.monitoring.feedback.enabled || "
+            + as_default("self.monitoring.feedback", Feedback),
+            "leave out monitoring.feedback: no prediction is remembered that a label could be for",
+        ),
+        _unless_grpc(
+            "!has(self.training)",
+            "leave out training: it is a DriftPolicy that starts it, and there is nothing that a "
+            "policy could judge",
         ),
     )
 

@@ -36,6 +36,8 @@ def _watched(
     meta = model.metadata
     gathered = cluster.collector.gathered(ObjectKey(names.MODEL, meta.namespace, meta.name))
     runs = tuple(_runs(policy, model, jobs))
+    if model.spec.serving.protocol == "GRPC":
+        return Watched(model, None, "serving.protocol is GRPC, so nothing is counted.", runs)
     stable = model.status.stable.revision if model.status.stable else None
     if stable is None or gathered.closed_through is None:
         return Watched(model, None, "No pod has reported yet.", runs)

@@ -82,20 +82,26 @@ def _routing_config(model: Model, sealed: Sealed) -> Manifest:
     return {**manifest, "data": data}
 
 
-def _service_spec(selector: dict[str, str]) -> Manifest:
+def _service_spec(model: Model, selector: dict[str, str]) -> Manifest:
     port = {"name": "http", "port": 80, "targetPort": "traffic", "protocol": "TCP"}
+    if _speaks_grpc(model):
+        port |= {"name": "grpc", "appProtocol": "kubernetes.io/h2c"}
     return {"type": "ClusterIP", "selector": selector, "ports": [port]}
+
+
+def _speaks_grpc(model: Model) -> bool:
+    return model.spec.serving.protocol == "GRPC"
 
 
 def _public_service(model: Model, stable: Revision) -> Manifest:
     manifest = _object(model, "v1", "Service", public_name(model.metadata.name), _labels(model))
-    return {**manifest, "spec": _service_spec(_labels(model, stable))}
+    return {**manifest, "spec": _service_spec(model, _labels(model, stable))}
 
 
 def _revision_service(model: Model, revision: Revision) -> Manifest:
     labels = _labels(model, revision)
     manifest = _object(model, "v1", "Service", revision.name, labels)
-    return {**manifest, "spec": _service_spec(labels)}
+    return {**manifest, "spec": _service_spec(model, labels)}
 
 
 def _disruption_budget(model: Model) -> Manifest:
@@ -182,6 +188,18 @@ def _capture(sidecar: Sidecar) -> dict[str, str]:
     return {name: str(value) for name, (value, default) in variables.items() if value != default}
 
 
+def _upstream(model: Model) -> dict[str, str]:
+    """Where the model listens; its probes are HTTP whatever its clients speak."""
+    http = f"127.0.0.1:{names.MODEL_PORT}"
+    if not _speaks_grpc(model):
+        return {"TIDEGATE_UPSTREAM": http}
+    return {
+        "TIDEGATE_PROTOCOL": "GRPC",
+        "TIDEGATE_UPSTREAM": f"127.0.0.1:{names.MODEL_GRPC_PORT}",
+        "TIDEGATE_READINESS_ADDRESS": http,
+    }
+
+
 def _log(sidecar: Sidecar) -> Iterator[Manifest]:
     """Where predictions are written, and the few keys of the Secret that this takes.
 
@@ -204,7 +222,7 @@ def _sidecar(model: Model, revision: Revision) -> Manifest:
         "TIDEGATE_NAMESPACE": model.metadata.namespace,
         "TIDEGATE_MODEL": model.metadata.name,
         "TIDEGATE_REVISION": revision.name,
-        "TIDEGATE_UPSTREAM": f"127.0.0.1:{names.MODEL_PORT}",
+        **_upstream(model),
         "TIDEGATE_READINESS_PATH": "/v2/health/ready",
         "TIDEGATE_ROUTING_DIR": names.ROUTING_DIR,
         "TIDEGATE_PROFILE": f"{names.MODEL_DIR}/profile.json",
@@ -250,6 +268,7 @@ def _serve(model: Model, revision: Revision) -> Manifest:
             f"--model-dir={names.MODEL_DIR}",
             f"--name={model.metadata.name}",
             f"--port={names.MODEL_PORT}",
+            *([f"--grpc-port={names.MODEL_GRPC_PORT}"] if _speaks_grpc(model) else []),
             *(["--allow-unsafe"] if model.spec.artifact.allow_unsafe else []),
         ],
         "ports": [{"name": "model", "containerPort": names.MODEL_PORT, "protocol": "TCP"}],

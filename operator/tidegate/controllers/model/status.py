@@ -202,6 +202,9 @@ def _in_words(wanted: Revision, rollout: RolloutStatus | None) -> str:
 
 
 def _guarded(seen: Observed) -> Condition:
+    if seen.model.spec.serving.protocol == "GRPC":
+        message = "serving.protocol is GRPC: no request is counted, so nothing can be compared."
+        return _condition(seen, ConditionType.GUARDED, "False", Reason.NOTHING_COUNTED, message)
     spec = seen.model.spec.delivery.analysis
     analysed = any(step.analysis is not None for step in steps_of(seen.model.spec.delivery))
     if not metrics_of(spec) or not steps_of(seen.model.spec.delivery):
@@ -216,6 +219,9 @@ def _guarded(seen: Observed) -> Condition:
 
 def _within_policy(seen: Observed) -> Condition:
     drift, kind = seen.drift, ConditionType.WITHIN_POLICY
+    if seen.model.spec.serving.protocol == "GRPC":
+        message = "serving.protocol is GRPC: no request is counted, so no policy can judge."
+        return _condition(seen, kind, "Unknown", Reason.NOTHING_COUNTED, message)
     if drift is None or drift.level == "Unknown":
         message = "The drift policy has too little evidence yet."
         return _condition(seen, kind, "Unknown", Reason.AWAITING_EVIDENCE, message)

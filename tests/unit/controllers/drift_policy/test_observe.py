@@ -13,6 +13,7 @@ from tidegate.clients.resources import DRIFT_POLICIES, MODELS
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector
 from tidegate.controllers.drift_policy.observe import observe
+from tidegate.controllers.drift_policy.state import Observed
 from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.store import Store
 from tidegate.settings import Settings
@@ -43,8 +44,8 @@ def policy(name: str, **labels: str) -> Manifest:
     return {"metadata": meta(name), "spec": spec}
 
 
-async def watched(models: list[Manifest], policies: list[Manifest]) -> dict[str, list[str]]:
-    """The names of the Models that each policy watches."""
+def seen(models: list[Manifest], policies: list[Manifest]) -> dict[str, Observed]:
+    """What each policy sees."""
     settings = Settings("tidegate", "pod-1", "sidecar:1", "runtime:1", Path("key.pem"))
     collector = Collector(FakeSidecars(), asyncio.get_running_loop().time, lambda _: None)
     key = Ed25519PrivateKey.generate()
@@ -52,10 +53,13 @@ async def watched(models: list[Manifest], policies: list[Manifest]) -> dict[str,
     for resource, objects in ((MODELS, models), (DRIFT_POLICIES, policies)):
         for obj in objects:
             cluster.store.put(resource, obj)
-    return {
-        p.metadata.name: [w.model.metadata.name for w in observe(p, cluster).watched]
-        for p in cluster.drift_policies("growth")
-    }
+    return {p.metadata.name: observe(p, cluster) for p in cluster.drift_policies("growth")}
+
+
+async def watched(models: list[Manifest], policies: list[Manifest]) -> dict[str, list[str]]:
+    """The names of the Models that each policy watches."""
+    found = seen(models, policies)
+    return {name: [w.model.metadata.name for w in found[name].watched] for name in found}
 
 
 async def test_of_two_policies_that_select_a_model_the_first_by_name_watches_it() -> None:
@@ -73,3 +77,11 @@ async def test_the_policy_that_a_model_names_watches_it_alone() -> None:
 async def test_a_model_whose_policy_does_not_exist_is_watched_by_no_other() -> None:
     found = await watched([model("churn", "gone", tier="prod")], [policy("common", tier="prod")])
     assert found == {"common": []}
+
+
+async def test_of_a_model_that_speaks_grpc_it_is_said_that_nothing_is_counted() -> None:
+    churn = model("churn", tier="prod")
+    churn["spec"]["serving"] = {"protocol": "GRPC"}
+    (found,) = seen([churn], [policy("common", tier="prod")])["common"].watched
+    assert found.current is None
+    assert found.missing == "serving.protocol is GRPC, so nothing is counted."

@@ -9,7 +9,7 @@ from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.desired import Sealed, desired
 from tidegate.controllers.model.observe import _complaint, _revisions, _selected_revision
 from tidegate.controllers.model.plan import Plan
-from tidegate.sidecar.settings import LogSettings
+from tidegate.sidecar.settings import LogSettings, Settings
 
 SEALED = Sealed('{"document": "…"}', "-----BEGIN PUBLIC KEY-----")
 
@@ -69,6 +69,22 @@ def test_credentials_reach_the_fetch_and_nobody_else() -> None:
     assert fetch["envFrom"] == [{"secretRef": {"name": "s3-read"}}]
     assert "envFrom" not in sidecar
     assert "envFrom" not in pod["containers"][0]
+
+
+def test_grpc_is_passed_on_and_probed_beside_it() -> None:
+    immediate: dict[str, Any] = {"strategy": {"immediate": {}}}
+    made = objects(*serving(serving={"protocol": "GRPC"}, delivery=immediate))
+    pod = made["Deployment", OLD.name]["spec"]["template"]["spec"]
+    env = {v["name"]: v.get("value") for v in pod["initContainers"][1]["env"]}
+    settings = Settings.from_environment({**env, "TIDEGATE_POD_UID": "u"})
+    assert settings.relays
+    assert settings.upstream == ("127.0.0.1", 8001)
+    assert settings.readiness == ("127.0.0.1", 8000)
+    assert "--grpc-port=8001" in pod["containers"][0]["args"]
+    assert pod["containers"][0]["readinessProbe"]["httpGet"]["port"] == "model"
+    for name in ("churn", OLD.name):
+        (port,) = made["Service", name]["spec"]["ports"]
+        assert (port["port"], port["appProtocol"]) == (80, "kubernetes.io/h2c")
 
 
 def sidecar_env(**settings: Any) -> dict[str, Any]:

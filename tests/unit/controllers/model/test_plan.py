@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, model, pod
@@ -347,6 +348,14 @@ def test_immediate_promotes_a_ready_candidate_without_evidence() -> None:
     story.look()
     assert story.actions[-1] == "Promote"
     assert story.condition("Guarded") == ("False", "NoAnalysis")
+
+
+def test_of_grpc_the_status_says_that_nothing_is_counted() -> None:
+    immediate: dict[str, Any] = {"strategy": {"immediate": {}}}
+    story = Story(model(serving={"protocol": "GRPC"}, delivery=immediate))
+    story.until_promoted_first()
+    assert story.condition("Ready")[0] == "True"
+    assert story.condition("Guarded") == ("False", "NothingCounted")
 
 
 def test_an_old_rollout_writes_its_evidence_down_less_often() -> None:
