@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hack.cluster import images, wheels
 from hack.cluster.binaries import ensure_built
-from hack.cluster.console import progress, say
+from hack.cluster.console import progress
 from hack.cluster.errors import ClusterError
 from hack.cluster.shell import run
 
@@ -75,7 +75,7 @@ def contexts(cache: Path) -> None:
         if target != S3_TARGET:
             context = images.directory(cache) / target
             wheels.ensure_context(context, target)
-            say(f"docker build -f Dockerfile --target {target} -t tidegate-{target} {context}")
+            print(f"docker build -f Dockerfile --target {target} -t tidegate-{target} {context}")
 
 
 @dataclass(frozen=True, slots=True)

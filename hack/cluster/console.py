@@ -12,8 +12,8 @@ REMIND_SECONDS = 15.0  # a log without a TTY gets a line this often while someth
 
 
 def say(line: str) -> None:
-    """Print one finished line."""
-    print(line, flush=True)
+    """Tell what is going on: beside the output, which belongs to what a command is asked for."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _seconds(value: float) -> str:
@@ -26,7 +26,7 @@ class Progress:
     def __init__(self, what: str) -> None:
         self._what = what
         self._start = self._shown = time.monotonic()
-        self._tty = sys.stdout.isatty()
+        self._tty = sys.stderr.isatty()
 
     @property
     def elapsed(self) -> float:
@@ -39,8 +39,8 @@ class Progress:
         self._shown = time.monotonic()
         line = f"  … {self._what}: {detail} ({_seconds(self.elapsed)})"
         if self._tty:
-            sys.stdout.write(f"\r\x1b[K{line[:150]}")
-            sys.stdout.flush()
+            sys.stderr.write(f"\r\x1b[K{line[:150]}")
+            sys.stderr.flush()
         else:
             say(line)
 

@@ -107,19 +107,19 @@ def status(instance: Instance) -> bool:
     """Print what runs; True if all of it does."""
     supervisor = Supervisor(instance.state)
     kind = "control plane and node" if instance.has_node else "control plane only"
-    say(f"cluster {instance.name} ({kind}) at {instance.url}, state in {instance.state}")
+    print(f"cluster {instance.name} ({kind}) at {instance.url}, state in {instance.state}")
     processes = supervisor.all()
     healthy = bool(processes)
     for process in processes:
         healthy &= process.alive
         fate = "running" if process.alive else f"DEAD, see {supervisor.log(process.name)}"
-        say(f"  {process.name:<24} pid {process.pid:<8} {fate}")
+        print(f"  {process.name:<24} pid {process.pid:<8} {fate}")
     checks = {"API server": control_plane.api(instance, "/readyz")}
     if instance.has_node and not checks["API server"]:
         checks["node"] = node.node_not_ready(instance, supervisor.started("kubelet"))
     for what, lacks in checks.items():
         healthy &= not lacks
-        say(f"  {what:<24} {lacks or 'ready'}")
+        print(f"  {what:<24} {lacks or 'ready'}")
     if not healthy:
-        say("  to mend it: hack/cluster/cluster up")
+        print("  to mend it: hack/cluster/cluster up")
     return healthy
