@@ -86,25 +86,28 @@ def _candidate(seen: Observed, plan: Plan, now: datetime) -> RevisionStatus | No
         return None
     old = seen.model.status.candidate
     since = old.since if old is not None and old.revision == plan.candidate.name else _at(now)
-    return _revision(seen, plan.candidate, _weight(seen), since)
+    return _revision(seen, plan.candidate, 0, since)
 
 
-def _revision(seen: Observed, revision: Revision, weight: int, since: str) -> RevisionStatus:
+def _revision(seen: Observed, revision: Revision, unsplit: int, since: str) -> RevisionStatus:
     return RevisionStatus(
         revision=revision.name,
         digest=revision.digest,
-        weight=weight,
+        weight=_share(seen, revision, unsplit),
         ready_replicas=seen.ready(revision.name),
         training_job=revision.training_job,
         since=since,
     )
 
 
-def _weight(seen: Observed) -> int:
-    """The candidate's share as the routing document of this look gives it."""
-    if seen.routing is None or seen.routing.candidate is None:
-        return 0
-    return seen.routing.candidate.weight if confirmed(seen, seen.routing.stable) else 0
+def _share(seen: Observed, revision: Revision, unsplit: int) -> int:
+    """What the pods act on at this look; `unsplit` while they send nothing to a candidate."""
+    routing = seen.routing
+    if routing is None or routing.candidate is None or not confirmed(seen, routing.stable):
+        return unsplit
+    if routing.candidate.revision == revision.name:
+        return routing.candidate.weight
+    return 100 - routing.candidate.weight if routing.stable == revision.name else 0
 
 
 def _at(now: datetime) -> str:

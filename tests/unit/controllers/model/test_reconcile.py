@@ -16,6 +16,7 @@ from typing_extensions import override
 from tidegate.api import names
 from tidegate.api.meta import ObjectKey
 from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.model_status import RevisionStatus
 from tidegate.clients.kube import Manifest
 from tidegate.clients.resources import (
     CHILDREN,
@@ -267,6 +268,10 @@ class World:
     def model(self) -> Model:
         return Model.model_validate(self.kube.objects[MODELS, "growth", "churn"])
 
+    def shares(self) -> list[RevisionStatus]:
+        status = self.model().status
+        return [r for r in (status.stable, status.candidate) if r is not None]
+
     def names(self, resource: Any) -> set[str]:
         return {n for (r, _, n) in self.kube.objects if r == resource}
 
@@ -354,6 +359,21 @@ async def test_dying_at_any_write_ends_in_the_same_state(
         await world.run(8)  # what the dead have cost
         assert world.deaths == 1, f"no write number {k}"
         assert world.outcome() == calm.outcome(), f"died at write {k} of {writes}"
+
+
+async def test_the_share_of_a_candidate_is_not_shown_as_that_of_the_next() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    while (candidate := world.model().status.candidate) is None or not candidate.weight:
+        await world.run(1)
+    weights = {r.revision: r.weight for r in world.shares()}
+    assert weights == {OLD: 90, NEW: 10}
+    await world.want(NEWER_DIGEST)
+    await world.run(1)
+    weights = {r.revision: r.weight for r in world.shares()}
+    assert weights == {OLD: 90, NEWER: 0}  # pods have yet to be told not to send any more to NEW
 
 
 async def test_a_lost_revision_object_does_not_let_a_candidate_through() -> None:
