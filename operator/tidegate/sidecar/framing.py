@@ -1,7 +1,8 @@
 """Where a message's body ends: HTTP/1.1 framing over raw bytes that are passed on unchanged."""
 
 import re
-from typing import Protocol
+
+from typing_extensions import override
 
 LINE_LIMIT_BYTES = 8192  # of a chunk's size line or of a trailer
 TRAILER_LIMIT_BYTES = 65536
@@ -17,23 +18,28 @@ class FramingError(Exception):
     """The body's framing breaks the rules; where it ends can't be told."""
 
 
-class Framing(Protocol):
+class Framing:
     """Tells how many of the bytes that come belong to the body; `done` when it is complete."""
 
-    done: bool
+    __slots__ = ("done",)
 
-    def take(self, data: bytes) -> int: ...
+    def __init__(self, *, done: bool = False) -> None:
+        self.done = done
+
+    def take(self, data: bytes) -> int:
+        raise NotImplementedError
 
 
-class Length:
+class Length(Framing):
     """A body of known length."""
 
-    __slots__ = ("_left", "done")
+    __slots__ = ("_left",)
 
     def __init__(self, length: int) -> None:
+        super().__init__(done=length == 0)
         self._left = length
-        self.done = length == 0
 
+    @override
     def take(self, data: bytes) -> int:
         taken = min(self._left, len(data))
         self._left -= taken
@@ -41,34 +47,33 @@ class Length:
         return taken
 
 
-class UntilClose:
+class UntilClose(Framing):
     """A body that ends with its connection."""
 
-    __slots__ = ("done",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.done = False
-
+    @override
     def take(self, data: bytes) -> int:
         return len(data)
 
 
-class Chunked:
+class Chunked(Framing):
     """A chunked body, trailers included.
 
     `content`, if given, collects the bytes of the chunks.
     """
 
-    __slots__ = ("_expect", "_left", "_line", "_trailer_bytes", "content", "done")
+    __slots__ = ("_expect", "_left", "_line", "_trailer_bytes", "content")
 
     def __init__(self, content: list[bytes] | None = None) -> None:
-        self.done = False
+        super().__init__()
         self.content = content
         self._left = 0
         self._line = b""
         self._expect = self._size
         self._trailer_bytes = 0
 
+    @override
     def take(self, data: bytes) -> int:
         at = 0
         while at < len(data) and not self.done:

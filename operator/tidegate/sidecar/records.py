@@ -7,8 +7,8 @@ the first body.
 
 import struct
 from collections.abc import Iterator
-from enum import IntEnum, IntFlag
-from typing import NamedTuple
+from enum import IntEnum
+from typing import Final, NamedTuple
 
 # length, kind, flags, status, arrival, generation, sequence, latency, and the sizes of the rest:
 # revision, request, response, caller's id
@@ -39,18 +39,21 @@ class Kind(IntEnum):
 _KINDS = tuple(Kind)  # by number: an enumeration takes longer to be asked
 
 
-class Flag(IntFlag):
-    """How the copied bodies are wrapped, or why they are not there."""
+class Flag:
+    """How the copied bodies are wrapped, or why they are not there.
 
-    REQUEST_CHUNKED = 1
-    RESPONSE_CHUNKED = 2
-    REQUEST_GZIP = 4
-    RESPONSE_GZIP = 8
-    OTHER_ENCODING = 16
-    TOO_LARGE = 32
-    INCOMPLETE = 64
-    NO_ROOM = 128
-    NOT_WANTED = 256
+    Bits of plain numbers: to join two members of an enumeration takes as long as to read a head.
+    """
+
+    REQUEST_CHUNKED: Final = 1
+    RESPONSE_CHUNKED: Final = 2
+    REQUEST_GZIP: Final = 4
+    RESPONSE_GZIP: Final = 8
+    OTHER_ENCODING: Final = 16
+    TOO_LARGE: Final = 32
+    INCOMPLETE: Final = 64
+    NO_ROOM: Final = 128
+    NOT_WANTED: Final = 256
     """The Model's capture settings leave this request out."""
 
 

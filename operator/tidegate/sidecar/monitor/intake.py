@@ -23,7 +23,6 @@ from tidegate.traffic.routing import Member, Routing
 
 DEFAULT_HORIZON_SECONDS = 86400
 _REJECTED = frozenset({400, 422})
-_NOT_WANTED = int(Flag.NOT_WANTED)
 
 
 class Intake:
@@ -94,7 +93,7 @@ class Intake:
             block.latency[index] += 1
             self.totals.latency[record.revision][index] += 1
         self.totals.requests[record.revision, _code(record.kind, record.status)] += 1
-        wanted = not record.flags & _NOT_WANTED
+        wanted = not record.flags & Flag.NOT_WANTED
         if wanted and record.kind is Kind.ANSWERED and 200 <= record.status < 300:
             self._take_rows(record, key)
 

@@ -43,7 +43,7 @@ class Copy:
             budget.left -= size
             self._parts.append(part)
 
-    def _give_up(self, why: Flag) -> None:
+    def _give_up(self, why: int) -> None:
         self.release()
         self.lost = why
 

@@ -20,10 +20,7 @@ _REASONS = (
     (Flag.INCOMPLETE, "incomplete"),
     (Flag.OTHER_ENCODING, "encoding"),
 )
-# As plain numbers: each operation on a Flag costs as much as reading a small payload.
-_UNREADABLE = int(Flag.TOO_LARGE | Flag.NO_ROOM | Flag.INCOMPLETE | Flag.OTHER_ENCODING)
-_ASKED_CHUNKED, _ASKED_GZIP = int(Flag.REQUEST_CHUNKED), int(Flag.REQUEST_GZIP)
-_ANSWER_CHUNKED, _ANSWER_GZIP = int(Flag.RESPONSE_CHUNKED), int(Flag.RESPONSE_GZIP)
+_UNREADABLE = Flag.TOO_LARGE | Flag.NO_ROOM | Flag.INCOMPLETE | Flag.OTHER_ENCODING
 
 
 class Decoded(NamedTuple):
@@ -49,8 +46,8 @@ def decode(record: Record, names: Sequence[str]) -> Decoded:
         raise UnparsedError(next(reason for flag, reason in _REASONS if flags & flag))
     answer = unwrapped(
         record.response,
-        chunked=bool(flags & _ANSWER_CHUNKED),
-        gzipped=bool(flags & _ANSWER_GZIP),
+        chunked=bool(flags & Flag.RESPONSE_CHUNKED),
+        gzipped=bool(flags & Flag.RESPONSE_GZIP),
     )
     predicted, completion = _said(answer)
     if completion is not None:
@@ -60,8 +57,8 @@ def decode(record: Record, names: Sequence[str]) -> Decoded:
         return Decoded([], predicted, 0)
     question = unwrapped(
         record.request,
-        chunked=bool(flags & _ASKED_CHUNKED),
-        gzipped=bool(flags & _ASKED_GZIP),
+        chunked=bool(flags & Flag.REQUEST_CHUNKED),
+        gzipped=bool(flags & Flag.REQUEST_GZIP),
     )
     columns, caller_id = _asked(question, names)
     if len(columns[0]) != len(predicted):
