@@ -58,6 +58,9 @@ class Peer:
         """What its monitor has counted up to now."""
         return int(float(_metric(self.metrics, "tidegate_rows_total")[0].split()[-1]))
 
+    def windows_closed(self) -> int:
+        return int(float(_metric(self.metrics, "tidegate_windows_closed_total")[0].split()[-1]))
+
 
 def free_port() -> int:
     with socket.socket() as probe:
