@@ -17,9 +17,11 @@ from tidegate.api.v1alpha1.model import Artifact, FromTraining, Model, ModelSpec
 from tidegate.controllers.drift_policy.plan import plan
 from tidegate.controllers.drift_policy.state import Observed, Run, Watched
 from tidegate.errors import TerminalError
+from tidegate.evidence.hours import HOUR_SLOTS
 from tidegate.evidence.recording import Recording
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey
 from tidegate.rollout.drift import WINDOWS_WEIGHED, Current, window_slots
+from tidegate.rollout.season import Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,14 @@ def backtested(policy: DriftPolicy, recording: Recording) -> Backtest:
     evaluations: list[Evaluation] = []
     alarms: list[Alarm] = []
     runs: list[Run] = []
+    learned: Learned | None = None
     for now, current, missing in _looks(policy, recording):
         status = DriftPolicyStatus(models=(known,))
         asked = policy.model_copy(update={"status": status})
-        watched = Watched(model, current, missing, tuple(runs))
+        watched = Watched(model, current, missing, tuple(runs), learned)
         step = plan(Observed(asked, (watched,)), now)
         (known,) = step.models
+        learned = next((new.learned for new in step.learned), learned)
         evaluations.append(Evaluation(now, known.level, known.signals))
         alarms += [Alarm(now, told.action) for told in step.told]
         runs += [Run(r.name, now, finished=True, by_this_policy=True) for r in step.runs]
@@ -84,7 +88,8 @@ def _looks(
     first, last = recording.slots or (0, -1)
     windows, labels = sorted(recording.windows), sorted(recording.labels)
     for end in range((first // size + 1) * size - 1, last + 1, size):
-        after = end - WINDOWS_WEIGHED * size
+        # Hours are learned whole, however short the windows are.
+        after = end - max(WINDOWS_WEIGHED * size, HOUR_SLOTS + size)
         kept = {k: recording.windows[k] for k in _between(windows, after, end)}
         now = datetime.fromtimestamp((end + 1) * SLOT_SECONDS, tz=UTC)
         newest = [k for k in kept if k.slot > end - size]

@@ -24,8 +24,26 @@ from tidegate.evidence.encode import (
     numbers,
     prediction_keys,
 )
+from tidegate.evidence.hours import (
+    DAY,
+    WEEK,
+    Cycle,
+    Hours,
+    HourTable,
+    count_features,
+    count_predictions,
+    fits,
+)
 
-__all__ = ["SPECIAL_BINS", "Category", "Number", "Predictions", "Profile", "make_profile"]
+__all__ = [
+    "SPECIAL_BINS",
+    "Category",
+    "Number",
+    "Predictions",
+    "Profile",
+    "make_profile",
+    "with_hours",
+]
 
 VERSION = 1
 QUANTILE_BINS = 10
@@ -33,6 +51,7 @@ OWN_BIN_SHARE = 0.05  # a value this common (zero inflation, ties) would distort
 LEVEL_SHARE = 0.005  # rarer levels are pooled: their own counts would be noise
 LEVEL_LIMIT = 30
 RARE_LIMIT = 1000  # keeps the profile of a column of identifiers at kilobytes
+ROWS_IN_HOUR = 60  # fewer than this, on average, don't tell a season from chance
 
 Kind = Literal["number", "category"]
 Task = Literal["classification", "regression"]
@@ -91,6 +110,13 @@ class Profile:
     features: tuple[Number | Category, ...]
     predictions: Predictions
     metrics: Mapping[str, float] = field(default_factory=dict)
+    hours: Hours | None = None
+    """The counts by hour of the week or day, where the training rows say when they were seen."""
+
+    @property
+    def bins(self) -> int:
+        """The bins of all features together."""
+        return sum(len(f.counts) for f in self.features)
 
     def shares(self) -> list[NDArray[np.float64]]:
         """For each feature the reference share of each of its bins, special bins last."""
@@ -104,6 +130,7 @@ class Profile:
         return [f.encode(columns.get(f.name, absent)) for f in self.features]
 
     def to_json(self) -> dict[str, Any]:
+        hours = {} if self.hours is None else {"hours": self.hours.to_json()}
         return {
             "version": VERSION,
             "task": self.task,
@@ -111,6 +138,7 @@ class Profile:
             "features": [_feature_to_json(f) for f in self.features],
             "predictions": _predictions_to_json(self.predictions),
             "metrics": dict(self.metrics),
+            **hours,
         }
 
     @classmethod
@@ -118,13 +146,14 @@ class Profile:
         """Raise TerminalError(InvalidProfile) if `data` is not a profile that this code knows."""
         try:
             _check_header(data)
-            return cls(
+            found = cls(
                 task=data["task"],
                 rows=int(data["rows"]),
                 features=tuple(_feature_from_json(f) for f in data["features"]),
                 predictions=_predictions_from_json(data["predictions"]),
                 metrics={str(k): float(v) for k, v in data["metrics"].items()},
             )
+            return replace(found, hours=_hours_from_json(data.get("hours"), found.bins))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TerminalError("InvalidProfile", f"not a reference profile: {error!r}") from error
 
@@ -151,6 +180,30 @@ def make_profile(
     return replace(
         unfilled, features=tuple(replace(f, counts=tuple(c.tolist())) for f, c in filled)
     )
+
+
+def with_hours(
+    profile: Profile,
+    features: Mapping[str, NDArray[Any]],
+    of_features: NDArray[np.int64],
+    predictions: Column,
+    of_predictions: NDArray[np.int64],
+) -> Profile:
+    """The profile with the same rows counted by their hours of the week, -1 where not known.
+
+    By hours of the day where a week's would have too few rows each, or be too many numbers; as it
+    is where a day's would, too.
+    """
+    keys = prediction_keys(predictions, profile.predictions.bin_edges)
+    answers, names = count_predictions(keys, of_predictions)
+    rows, columns = int((of_features >= 0).sum()), profile.bins + len(names)
+    cycles: tuple[Cycle, ...] = (WEEK, DAY)
+    cycle = next((c for c in cycles if rows >= ROWS_IN_HOUR * c and fits(c, columns)), None)
+    if cycle is None:
+        return profile
+    counts = count_features(profile.encode, features, of_features)
+    table = HourTable(counts, answers, tuple(names))
+    return replace(profile, hours=Hours.of(table.folded(cycle)))
 
 
 def _fit_number(name: str, column: Column) -> Number:
@@ -210,6 +263,15 @@ def _check_header(data: Mapping[str, Any]) -> None:
         raise ValueError(f"version {data['version']!r} is not {VERSION}")
     if data["task"] not in ("classification", "regression"):
         raise ValueError(f"unknown task {data['task']!r}")
+
+
+def _hours_from_json(data: Mapping[str, Any] | None, bins: int) -> Hours | None:
+    if data is None:
+        return None
+    hours = Hours.from_json(data)
+    if hours.bins != bins:
+        raise ValueError(f"hours of {hours.bins} bins for {bins} bins")
+    return hours
 
 
 def _feature_to_json(feature: Number | Category) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from tidegate.api.v1alpha1.drift_policy import FeatureValue, Signal, SignalStatu
 from tidegate.evidence.encode import INVALID, MISSING, OUTSIDE, SPECIAL_BINS
 from tidegate.evidence.profile import Category, Number, Profile
 from tidegate.evidence.windows import Counts
+from tidegate.rollout.references import Reference, References
 from tidegate.rollout.series import (
     SEVERITY,
     Budget,
@@ -74,13 +75,20 @@ def comparable(
 
 
 def data_drift(
-    signal: Signal, profile: Profile, counts: Series[Counts], budget: Budget
+    signal: Signal,
+    profile: Profile,
+    counts: Series[Counts],
+    references: References,
+    budget: Budget,
 ) -> SignalStatus:
     """The features that have moved, by PSI, with evidence; those that moved most are shown."""
     features = comparable(signal, profile, counts, budget)
     if isinstance(features, SignalStatus):
         return features
-    found = {i: _moved(signal, profile, i, counts, budget) for i in features}
+    expected = {i: references.feature(i) for i in features}
+    found = {
+        i: _moved(signal, profile.features[i], i, counts, expected[i], budget) for i in features
+    }
     needed = max(1, math.ceil(float(signal.share or 0) * len(features)))
     levels = sorted((m.level for m in found.values()), key=lambda x: -SEVERITY[x])
     top = sorted(found, key=lambda i: -found[i].psi)[:TOP_FEATURES]
@@ -95,15 +103,19 @@ def data_drift(
         value=f"{most:.3f}",
         samples=counts.newest.rows,
         message=message,
-        top=tuple(_shown(profile.features[i], found[i], i, counts) for i in top),
+        top=tuple(_shown(profile.features[i], found[i], i, counts, expected[i]) for i in top),
     )
 
 
 def _moved(
-    signal: Signal, profile: Profile, index: int, counts: Series[Counts], budget: Budget
+    signal: Signal,
+    feature: Number | Category,
+    index: int,
+    counts: Series[Counts],
+    expected: Reference,
+    budget: Budget,
 ) -> Moved:
-    feature = profile.features[index]
-    reference = np.asarray(feature.counts, dtype=np.float64)
+    reference = expected.newest
     bins, now = reference.size, of_feature(counts.newest, index)
     noise = psi_noise(max(now.sum(), 1.0), max(reference.sum(), 1.0), bins)
     distance = max(0.0, float(psi(now, reference)) - noise)
@@ -111,16 +123,18 @@ def _moved(
     special = SPECIAL_BINS if bins - SPECIAL_BINS >= 2 else 0
 
     def weighed(bound: float) -> bool:
+        clustered = clustering([[of_feature(s, index, bins) for s in w] for w in counts.slots])
+        series = [of_feature(c, index, bins) for c in counts.all]
+        each = expected.each(len(series))
         detector = DriftDetector(
             bins,
-            psi_tolerance_to_eps(bound),
-            clustering([[of_feature(s, index, bins) for s in w] for w in counts.slots]),
+            max(psi_tolerance_to_eps(bound), clustered * expected.radius(each, budget.chance)),
+            clustered,
             ordered=isinstance(feature, Number) and special > 0,
             special=special,
-            n_ref=int(reference.sum()),
+            n_ref=int(expected.whole.sum()),
         )
-        series = [of_feature(c, index, bins) for c in counts.all]
-        return alarms(detector, series, reference, budget.threshold)
+        return alarms(detector, series, each, budget.threshold)
 
     return Moved(distance, level(signal, distance, weighed))
 
@@ -134,10 +148,14 @@ def of_feature(counts: Counts, index: int, bins: int = 0) -> Floats:
 
 
 def _shown(
-    feature: Number | Category, moved: Moved, index: int, counts: Series[Counts]
+    feature: Number | Category,
+    moved: Moved,
+    index: int,
+    counts: Series[Counts],
+    expected: Reference,
 ) -> FeatureValue:
     """The feature's distances, each in its own unit: effect sizes, which decide nothing."""
-    reference, now = np.array(feature.counts, dtype=np.float64), of_feature(counts.newest, index)
+    reference, now = expected.newest, of_feature(counts.newest, index)
     slots = [of_feature(s, index, reference.size) for s in counts.slots[-1]]
     clustered = clustering([slots])
     rows = now.sum() / clustered

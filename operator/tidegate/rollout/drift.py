@@ -13,6 +13,7 @@ from typing import assert_never
 
 from tidegate.api.meta import duration
 from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec, Signal, SignalStatus
+from tidegate.evidence.hours import HourTable
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Counts, Labels
 from tidegate.rollout.data_drift import chosen, data_drift
@@ -20,6 +21,7 @@ from tidegate.rollout.data_quality import KINDS, data_quality
 from tidegate.rollout.lost import lost_values
 from tidegate.rollout.performance import performance
 from tidegate.rollout.prediction_drift import prediction_drift
+from tidegate.rollout.references import References
 from tidegate.rollout.series import SEVERITY, WINDOWS_WEIGHED, Budget, Level, Series, unknown
 from tidegate.statistics.drift import alarm_threshold
 
@@ -48,6 +50,8 @@ class Current:
     windows: Mapping[BlockKey, Counts]
     labels: Mapping[BlockKey, Labels]
     closed_through: int
+    hours: HourTable | None = None
+    """What the reference knows of each hour; None to compare with all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def assess(spec: DriftPolicySpec, current: Current, session: int | None = None) 
     streams = sum(_streams(s, profile) for s in spec.signals)
     threshold = alarm_threshold(max(streams, 1), _windows_per_false_alarm(spec))
     budget = Budget(spec.window.min_samples, threshold)
+    references = References(profile, current.hours, counts)
 
     def one(signal: Signal) -> SignalStatus:
         nonsense = _out_of_bounds(signal)
@@ -93,11 +98,11 @@ def assess(spec: DriftPolicySpec, current: Current, session: int | None = None) 
             return unknown(signal, 0, nonsense)
         match signal.type:
             case "DataDrift":
-                return data_drift(signal, profile, counts, budget)
+                return data_drift(signal, profile, counts, references, budget)
             case "DataQuality":
                 return data_quality(signal, profile, counts, budget)
             case "PredictionDrift":
-                return prediction_drift(signal, profile, counts, budget)
+                return prediction_drift(signal, profile, counts, references, budget)
             case "Performance":
                 return performance(signal, profile, labels, threshold, session)
             case _:

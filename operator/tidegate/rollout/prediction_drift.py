@@ -8,6 +8,7 @@ import numpy as np
 from tidegate.api.v1alpha1.drift_policy import Signal, SignalStatus
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import Counts
+from tidegate.rollout.references import References
 from tidegate.rollout.series import Budget, Series, alarms, clustering, level, too_few, unknown
 from tidegate.statistics.distance import (
     jensen_shannon,
@@ -21,7 +22,11 @@ PREDICTION_BINS = 30  # rarer classes are one: what a detector weighs grows with
 
 
 def prediction_drift(
-    signal: Signal, profile: Profile, counts: Series[Counts], budget: Budget
+    signal: Signal,
+    profile: Profile,
+    counts: Series[Counts],
+    references: References,
+    budget: Budget,
 ) -> SignalStatus:
     """The Jensen-Shannon distance of the newest window's predictions, with evidence."""
     rows = sum(counts.newest.predictions.values())
@@ -34,7 +39,8 @@ def prediction_drift(
     ranked = sorted(keys, key=lambda k: (-known.get(k, 0), k))
     if len(ranked) < 2:
         return SignalStatus(name=signal.name, level="Ok", value="0", samples=rows)
-    reference = _binned(known, ranked)
+    expected = references.predictions(lambda found: _binned(found, ranked))
+    reference = expected.newest
     now = _binned(counts.newest.predictions, ranked)
     noise = jensen_shannon_noise(rows, reference.sum(), reference.size)
     raw = float(jensen_shannon(now, reference))
@@ -42,16 +48,18 @@ def prediction_drift(
 
     def weighed(bound: float) -> bool:
         slots = [[_binned(c.predictions, ranked) for c in window] for window in counts.slots]
+        clustered = clustering(slots)
+        series = [_binned(c.predictions, ranked) for c in counts.all]
+        each = expected.each(len(series))
         detector = DriftDetector(
             reference.size,
-            js_tolerance_to_eps(bound),
-            clustering(slots),
+            max(js_tolerance_to_eps(bound), clustered * expected.radius(each, budget.chance)),
+            clustered,
             ordered=False,
             special=0,
-            n_ref=int(reference.sum()),
+            n_ref=int(expected.whole.sum()),
         )
-        series = [_binned(c.predictions, ranked) for c in counts.all]
-        return alarms(detector, series, reference, budget.threshold)
+        return alarms(detector, series, each, budget.threshold)
 
     message = (
         f"The predictions are {distance:.3f} (Jensen-Shannon distance) from the reference, "

@@ -4,6 +4,7 @@ A distance beyond its bound is drift only together with evidence: an e-detector 
 whose alarms keep a budget.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +70,11 @@ class Series(Generic[T]):
         both = zip(self._keys, self._windows, strict=True)
         return [[block for _, block in sorted(zip(*w, strict=True), key=_when)] for w in both]
 
+    @property
+    def keys(self) -> list[list[BlockKey]]:
+        """When the blocks of each window were, in the same order."""
+        return self._keys
+
     def _sum(self, window: Sequence[T]) -> T:
         return sum(window, self._empty)
 
@@ -81,6 +87,11 @@ class Budget:
     """Fewer rows than this in the newest window say nothing."""
     threshold: float
     """The evidence, in nats, at which all signals together keep the budget of false alarms."""
+
+    @property
+    def chance(self) -> float:
+        """The budget for one window of one stream."""
+        return math.exp(-self.threshold)
 
 
 def _when(block: tuple[BlockKey, object]) -> BlockKey:
@@ -100,10 +111,13 @@ def level(signal: Signal, distance: float, alarms: Callable[[float], bool]) -> L
 
 
 def alarms(
-    detector: DriftDetector, series: Sequence[Floats], reference: Floats, threshold: float
+    detector: DriftDetector,
+    series: Sequence[Floats],
+    references: Sequence[Floats],
+    threshold: float,
 ) -> bool:
-    """Whether the detector alarms at the end of the windows."""
-    for window in series:
+    """Whether the detector alarms at the end of the windows, each beside its own reference."""
+    for window, reference in zip(series, references, strict=True):
         detector.update(window, shares(reference))
     return float(detector.log_m()) >= threshold
 

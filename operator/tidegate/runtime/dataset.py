@@ -15,7 +15,7 @@ from tidegate.evidence.encode import label_text
 from tidegate.evidence.profile import Kind, Task
 from tidegate.runtime.features import UnusableValueError, matrix
 from tidegate.runtime.outcome import StageError
-from tidegate.runtime.tables import Tables, values
+from tidegate.runtime.tables import Tables, hours_of, values
 
 TARGET_FIELD = "spec.data.target"
 
@@ -26,6 +26,8 @@ class Rows:
 
     columns: dict[str, NDArray[Any]]
     target: NDArray[Any]
+    hours: NDArray[np.int64] | None = None
+    """The hour of the week of each row, -1 where it has no time; None without timestamps."""
 
     def matrix(self, kinds: dict[str, Kind]) -> NDArray[Any]:
         try:
@@ -92,7 +94,8 @@ def _split(
 
 def _rows(frame: pd.DataFrame, tables: Tables, kinds: dict[str, Kind], task: Task) -> Rows:
     columns = {name: values(frame[name], kinds[name]) for name in tables.features}
-    return Rows(columns, _target(frame[tables.target], task))
+    hours = None if tables.timestamp is None else hours_of(frame[tables.timestamp])
+    return Rows(columns, _target(frame[tables.target], task), hours)
 
 
 def _target(target: "pd.Series[Any]", task: Task) -> NDArray[Any]:

@@ -28,6 +28,8 @@ class Tables:
     test: pd.DataFrame | None
     features: tuple[str, ...]
     target: str
+    timestamp: str | None = None
+    """The column that says when a row was seen."""
 
 
 def read_tables(data: Data, work: Workspace) -> Tables:
@@ -36,17 +38,21 @@ def read_tables(data: Data, work: Workspace) -> Tables:
     for index, source in enumerate(data.inputs):
         frame = _read(work.table(source), f"spec.data.inputs[{index}]")
         _require(data.target, frame, source.name, "spec.data.target")
+        if data.timestamp is not None:
+            _require(data.timestamp, frame, source.name, "spec.data.timestamp")
+            hours_of(frame[data.timestamp])
         for position, name in enumerate(data.features):
             _require(name, frame, source.name, f"spec.data.features[{position}]")
         frames[source.name] = frame
     train, test = frames["train"], frames.get("test")
-    features = data.features or tuple(str(c) for c in train.columns if c != data.target)
+    others = (data.target, data.timestamp)
+    features = data.features or tuple(str(c) for c in train.columns if c not in others)
     if data.target in features or not features:
         message = f"features are {list(features)}: name columns other than {data.target!r}"
         raise StageError(Reason.DATA_INVALID, message, field="spec.data.features")
     for name in features if test is not None else ():
         _require(name, test, "test", "spec.data.features")
-    return Tables(train, test, features, data.target)
+    return Tables(train, test, features, data.target, data.timestamp)
 
 
 def kinds_of(
@@ -62,6 +68,23 @@ def values(series: "pd.Series[Any]", kind: Kind) -> NDArray[Any]:
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
     found = series.astype(object)
     return found.where(found.notna(), None).to_numpy(dtype=object)
+
+
+def hours_of(times: "pd.Series[Any]") -> NDArray[np.int64]:
+    """The hour of the week, by UTC, of each row's time; -1 where there is none."""
+    found = None
+    if not types.is_numeric_dtype(times):  # a number may be seconds, or days, or something else
+        found = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601")
+    if found is None or (found.isna() & times.notna()).any():
+        strange = times if found is None else times[found.isna()]
+        shown = str(strange.dropna().iloc[0])[:40] if strange.notna().any() else "no value"
+        message = (
+            f"column {times.name!r} holds {shown!r}, which is no time: "
+            "write dates and times, or ISO 8601 text such as 2026-11-21T09:30:00Z"
+        )
+        raise StageError(Reason.DATA_INVALID, message, field="spec.data.timestamp")
+    hours = found.dt.day_of_week * 24 + found.dt.hour
+    return np.asarray(hours.fillna(-1), dtype=np.int64)
 
 
 def _read(path: Path, field: str) -> pd.DataFrame:

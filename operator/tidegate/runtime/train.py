@@ -2,20 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils._param_validation import InvalidParameterError
 
 from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.training_job import CrossValidation
-from tidegate.evidence.profile import make_profile
+from tidegate.evidence.profile import Profile, make_profile, with_hours
 from tidegate.runtime.artifact import MANIFEST, METRICS, MODEL_FILES, PROFILE, Manifest
 from tidegate.runtime.dataset import Dataset, make_dataset
 from tidegate.runtime.estimator import (
@@ -62,12 +63,22 @@ def train(job: Job, work: Workspace) -> dict[str, object]:
     _write(work.out / METRICS, scores)
     print(f"metrics: {json.dumps(scores)}", flush=True)
     check_gates(spec.gates, scores)
-    profile = make_profile(data.train.columns, kinds, answer.values, data.task, scores)
-    # Predictions are those of held-out rows: on its own training rows a model is too sure.
-    profile = replace(profile, rows=len(data.train))
-    _write(work.out / PROFILE, profile.to_json())
+    _write(work.out / PROFILE, _profile(data, answer.values, scores).to_json())
     work.remember("train", {"metrics": scores, "packages": packages_digest(), "seed": seed})
     return {"metrics": scores}
+
+
+def _profile(data: Dataset, predictions: NDArray[Any], scores: Mapping[str, float]) -> Profile:
+    """Predictions are those of held-out rows: on its own training rows a model is too sure."""
+    train, held_out = data.train, data.held_out
+    profile = make_profile(train.columns, data.kinds, predictions, data.task, scores)
+    profile = replace(profile, rows=len(train))
+    if train.hours is None or held_out.hours is None:
+        return profile
+    profile = with_hours(profile, train.columns, train.hours, predictions, held_out.hours)
+    told = "too few rows, or too many bins" if profile.hours is None else profile.hours.cycle
+    print(f"hours in the reference profile: {told}", flush=True)
+    return profile
 
 
 def packages_digest() -> str:

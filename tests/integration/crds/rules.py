@@ -40,6 +40,7 @@ SHADOW = {"shadow": {"percent": 5, "minSamples": 300}}
 CHECKS = "spec.data.validation.rules"
 ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range(6))
 SIGNALS = "spec.signals"
+HOURLY = {"seasonality": "HourOfDay"}
 INPUTS, SCORES, PERFORMANCE, QUALITY = (f"{SIGNALS}.{n}" for n in range(4))
 
 SIDECAR = "spec.serving.sidecar"
@@ -233,6 +234,11 @@ TRAINING_JOB = {
     "inputs[].uri must end in .csv or .parquet": Pair(
         "trainingjob-full", {"spec.data.inputs.0.uri": "s3://features/churn/train.json"}
     ),
+    "timestamp must be neither the target nor one of the features": Pair(
+        "trainingjob-full",
+        {"spec.data.timestamp": "tenure"},
+        {"spec.data.timestamp": "seen_at", "spec.data.features": []},
+    ),
     "a gate's metric needs min or max": Pair(
         "trainingjob-full", {"spec.gates.0.metrics.0.min": ABSENT}
     ),
@@ -295,6 +301,11 @@ DRIFT_POLICY = {
     ),
     "actions[].when.signals must name signals of this policy": Pair(
         "driftpolicy-full", {"spec.actions.0.when.signals": ["unknown"]}
+    ),
+    "reference.seasonality needs a signal that it acts on: DataDrift or PredictionDrift": Pair(
+        "driftpolicy-minimal",
+        {"spec.reference": HOURLY, f"{INPUTS}.type": "DataQuality"},
+        {"spec.reference": HOURLY},
     ),
 }
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from tests.unit.cli.scenes import drifting
@@ -16,6 +17,9 @@ from tidegate.cli.comparison import compared
 from tidegate.cli.drift_report import reported
 from tidegate.cli.recordings import save
 from tidegate.errors import TerminalError
+from tidegate.evidence.profile import make_profile
+from tidegate.evidence.recording import Recording
+from tidegate.evidence.windows import BlockKey, Counts
 
 POLICY: dict[str, Any] = {
     "apiVersion": "tidegate.dev/v1alpha1",
@@ -148,3 +152,40 @@ def test_a_picture_needs_a_name_that_says_its_form(tmp_path: Path) -> None:
     save(drifting(minutes=2, since=99), str(tmp_path))
     with pytest.raises(TerminalError, match="--plot"):
         compared([write(tmp_path / "p.yaml")], str(tmp_path), None, str(tmp_path / "drift.png"))
+
+
+def swinging(days: int) -> Recording:
+    """A block every ten minutes; the mean of an input swings by a standard deviation a day."""
+    rng, windows = np.random.default_rng(2), {}
+    for block in range(days * 144):
+        values = rng.normal(np.sin(2 * np.pi * block / 144), 1, 600)
+        features = tuple(tuple(c.tolist()) for c in SWINGS.encode({"age": values}))
+        counted = Counts(requests=600, rows=600, features=features)
+        windows[BlockKey(block * 60, 1, "churn-old")] = counted
+    return Recording("growth", "churn", days * 8640 - 1, None, windows, {}, {"churn-old": SWINGS})
+
+
+SWINGS = make_profile(
+    {
+        "age": np.concatenate(
+            [np.random.default_rng(1).normal(np.sin(x), 1, 500) for x in range(60)]
+        )
+    },
+    {"age": "number"},
+    predictions=np.zeros(30_000),
+    task="regression",
+    metrics={},
+)
+
+
+def test_a_season_is_learned_from_the_recording_as_from_traffic() -> None:
+    signals = [{"name": "inputs", "type": "DataDrift", "breach": "0.1"}]
+    hourly = {"window": {"size": "1h", "minSamples": 300}, "signals": signals, "actions": []}
+    recording = swinging(days=3)
+    breaches = {}
+    for seasonality in ("None", "HourOfDay"):
+        asked = policy(**hourly, reference={"seasonality": seasonality}, retrain=None)
+        found = backtested(asked, recording).evaluations[24:]
+        breaches[seasonality] = sum(e.level == "Breach" for e in found)
+    assert breaches["None"] > 24
+    assert breaches["HourOfDay"] == 0

@@ -57,6 +57,45 @@ def test_profile_counts_train_rows_and_held_out_predictions(tmp_path: Path) -> N
     assert set(profile.predictions.counts) == {"yes", "no"}
 
 
+def seen_at(rows: int) -> pd.Series:
+    """Every seven minutes a row, from a Monday's midnight in Berlin on."""
+    return pd.Series(pd.date_range("2026-06-01", periods=rows, freq="7min", tz="Europe/Berlin"))
+
+
+def test_a_timestamp_makes_hours_in_the_profile_and_no_feature(tmp_path: Path) -> None:
+    frame = people(2000).assign(seen_at=seen_at(2000))
+    data = {"timestamp": "seen_at"}
+    train(job("sklearn.tree.DecisionTreeClassifier", data=data), workspace(tmp_path, train=frame))
+    manifest = json.loads((tmp_path / "out/tidegate.json").read_text())
+    assert manifest["features"] == ["age", "plan", "paid", "score"]
+    profile = Profile.from_json(json.loads((tmp_path / "out/profile.json").read_text()))
+    assert profile.hours is not None
+    table = profile.hours.table()
+    assert table.cycle == 24
+    assert table.features.sum() == 4 * 1600
+    assert table.predictions.sum() == 400
+    assert table.known == 24
+
+
+def test_a_row_is_counted_in_the_hour_of_its_timestamp_by_utc(tmp_path: Path) -> None:
+    frame = people(2000).assign(seen_at="2026-06-01T01:30:00+02:00")
+    data = {"timestamp": "seen_at", "features": ["age"]}
+    train(job(data=data), workspace(tmp_path, train=frame))
+    profile = Profile.from_json(json.loads((tmp_path / "out/profile.json").read_text()))
+    assert profile.hours is not None
+    assert np.flatnonzero(profile.hours.table().features.sum(1)).tolist() == [23]
+
+
+def test_too_few_rows_for_hours_make_a_profile_without_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = people().assign(seen_at=seen_at(200))
+    train(job(data={"timestamp": "seen_at"}), workspace(tmp_path, train=frame))
+    profile = Profile.from_json(json.loads((tmp_path / "out/profile.json").read_text()))
+    assert profile.hours is None
+    assert "hours in the reference profile: too few rows" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("form", ["Skops", "ONNX", "Joblib"])
 def test_reloaded_model_takes_gaps_and_unknown_levels(tmp_path: Path, form: str) -> None:
     train(job(output={"format": form}), workspace(tmp_path, train=people()))

@@ -85,3 +85,25 @@ def test_times_are_refused_with_the_fix(tmp_path: Path) -> None:
     inputs = [{"name": "train", "uri": "s3://data/train.parquet"}]
     with pytest.raises(StageError, match="derive numbers from it"):
         validate(job(data={"inputs": inputs}), work)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        pytest.param("last week", "'last week', which is no time", id="text"),
+        pytest.param(1_780_000_000, "'1780000000', which is no time", id="a number of what?"),
+    ],
+)
+def test_a_timestamp_that_is_no_time_is_refused(tmp_path: Path, values: Any, shown: str) -> None:
+    frame = people().assign(seen_at=values)
+    error = refusal(tmp_path, {"train": frame}, timestamp="seen_at")
+    assert (error.reason, error.field) == ("DataInvalid", "spec.data.timestamp")
+    assert shown in str(error)
+
+
+def test_every_table_has_the_timestamp(tmp_path: Path) -> None:
+    dated = people().assign(seen_at="2026-11-21T09:30:00Z")
+    inputs = [{"name": n, "uri": f"s3://data/{n}.csv"} for n in ("train", "test")]
+    frames = {"train": dated, "test": people()}
+    error = refusal(tmp_path, frames, timestamp="seen_at", inputs=inputs)
+    assert (error.reason, error.field) == ("ColumnMissing", "spec.data.timestamp")

@@ -50,6 +50,16 @@ class Window(ApiModel):
     """Fewer rows than this say nothing: the signal is Unknown."""
 
 
+class Reference(ApiModel):
+    """What the current data is compared with."""
+
+    seasonality: Literal["None", "HourOfDay", "HourOfWeek"] = "None"
+    """Whether DataDrift and PredictionDrift compare a window with the whole reference (None), or
+    with what is usual at its hour of the day or of the week (UTC). Hours are those of the training
+    data if it has timestamps (TrainingJob `data.timestamp`), else they are learned once from the
+    first seven days or four weeks of the stable revision's traffic."""
+
+
 class FalseAlarms(ApiModel):
     """The budget of false alarms over all signals and features of a Model."""
 
@@ -200,12 +210,18 @@ class DriftPolicySpec(ApiModel):
             "a.when.signals.all(n, self.signals.exists(s, s.name == n)))",
             "actions[].when.signals must name signals of this policy",
         ),
+        Rule(
+            "self.reference.seasonality == 'None' || "
+            "self.signals.exists(s, s.type in ['DataDrift', 'PredictionDrift'])",
+            "reference.seasonality needs a signal that it acts on: DataDrift or PredictionDrift",
+        ),
     )
 
     mode: Literal["Advise", "Enforce"] = "Advise"
     """Advise decides and records; Enforce also acts."""
     selector: LabelSelector | None = None
     window: Window = Window()
+    reference: Reference = Reference()
     false_alarms: FalseAlarms = FalseAlarms()
     signals: Annotated[
         tuple[Signal, ...], Field(min_length=1, max_length=20, json_schema_extra=list_map("name"))
@@ -265,6 +281,20 @@ class ActionStatus(ApiModel):
     training_job: str | None = None
 
 
+class SeasonStatus(ApiModel):
+    """What the reference knows of the hours that `reference.seasonality` asks for."""
+
+    source: Literal["Profile", "Traffic"]
+    """Profile: the training data's timestamps. Traffic: learned from the stable revision."""
+    known: int
+    """How many hours have any rows."""
+    of: int
+    """24 or 168."""
+    provisional: bool = False
+    """Whether hours are still being learned."""
+    message: str = ""
+
+
 class ModelDrift(ApiModel):
     """What the policy says of one Model."""
 
@@ -274,6 +304,7 @@ class ModelDrift(ApiModel):
     """What has happened to the world, read from all signals together: Healthy, SharedDrift, Decay,
     ConceptDrift, BrokenData, Inconclusive."""
     signals: Annotated[tuple[SignalStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
+    season: SeasonStatus | None = None
     recent: tuple[str, ...] = ()
     """The newest evaluations of the stable revision, newest last: the window's last slot, the
     revision, each `signal=level`."""

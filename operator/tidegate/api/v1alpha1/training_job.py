@@ -119,6 +119,11 @@ class Data(ApiModel):
             "self.inputs.all(i, i.uri.endsWith('.csv') || i.uri.endsWith('.parquet'))",
             "inputs[].uri must end in .csv or .parquet",
         ),
+        Rule(
+            "!has(self.timestamp) || (self.timestamp != self.target && "
+            "(!has(self.features) || !(self.timestamp in self.features)))",
+            "timestamp must be neither the target nor one of the features",
+        ),
     )
 
     inputs: Annotated[
@@ -127,7 +132,11 @@ class Data(ApiModel):
     target: Column
     """The column that the model shall predict."""
     features: Annotated[tuple[Column, ...], Field(max_length=1000)] = ()
-    """The columns that the model sees; all but the target if empty."""
+    """The columns that the model sees; all but the target and the timestamp if empty."""
+    timestamp: Column | None = None
+    """The column that says when a row was seen: dates and times, or ISO 8601 text, UTC where no
+    offset is given. The reference profile then also counts by hour, for a DriftPolicy's
+    `reference.seasonality`; the model does not see it."""
     holdout: Holdout = Holdout()
     validation: Validation = Validation()
     credentials_ref: LocalRef | None = None
@@ -198,6 +207,9 @@ class Output(ApiModel):
     format: Format = "Skops"
     credentials_ref: LocalRef | None = None
     """The Secret to write with; `data.credentialsRef` if absent."""
+    reference_rows: Annotated[int, Field(ge=0, le=20_000)] = 2000
+    """Training rows, drawn at random, that are published beside the model for MultivariateDrift to
+    compare with; 0 publishes none."""
 
 
 class TrainingTemplate(ApiModel):

@@ -1,5 +1,6 @@
 """Read everything about a DriftPolicy and the Models that it watches."""
 
+import json
 from collections.abc import Iterable, Iterator
 
 from tidegate.api import names
@@ -7,9 +8,17 @@ from tidegate.api.meta import ObjectKey, parse_timestamp
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy, policy_of
 from tidegate.api.v1alpha1.model import Model
 from tidegate.api.v1alpha1.training_job import TrainingJob
+from tidegate.clients.resources import CONFIG_MAPS
 from tidegate.controllers.cluster import Cluster
-from tidegate.controllers.drift_policy.state import Observed, Run, Watched
+from tidegate.controllers.drift_policy.state import (
+    HOURS_FILE,
+    Observed,
+    Run,
+    Watched,
+    hours_name,
+)
 from tidegate.rollout.drift import Current
+from tidegate.rollout.season import Learned
 
 
 def observe(policy: DriftPolicy, cluster: Cluster) -> Observed:
@@ -45,7 +54,17 @@ def _watched(
     if profile is None:
         return Watched(model, None, f"{stable} has no reference profile (profile.json).", runs)
     current = Current(stable, profile, gathered.windows, gathered.labels, gathered.closed_through)
-    return Watched(model, current, runs=runs)
+    return Watched(model, current, runs=runs, learned=_learned(model, cluster))
+
+
+def _learned(model: Model, cluster: Cluster) -> Learned | None:
+    """What the ConfigMap keeps; None if there is none, or it is damaged: it is learned anew."""
+    meta = model.metadata
+    kept = cluster.get(CONFIG_MAPS, meta.namespace, hours_name(meta.name)) or {}
+    try:
+        return Learned.from_json(json.loads(kept["data"][HOURS_FILE]))
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _runs(policy: DriftPolicy, model: Model, jobs: Iterable[TrainingJob]) -> Iterator[Run]:

@@ -1,6 +1,6 @@
 """The decisions of a DriftPolicy's reconcile: levels, and what is done about them. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,6 +24,7 @@ from tidegate.rollout.attribution import (
     of_world,
 )
 from tidegate.rollout.drift import SEVERITY, Assessment, Level, assess, broken, complete_through
+from tidegate.rollout.season import Learned, learn, season_of
 
 WEEK = timedelta(days=7)
 LEVELS: Mapping[int, Level] = {-1: "Unknown", 0: "Ok", 1: "Warn", 2: "Breach"}
@@ -38,6 +39,14 @@ class NewRun:
     name: str
     model: Model
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewHours:
+    """What is known of a Model's hours from now on."""
+
+    model: Model
+    learned: Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,9 @@ class Plan:
     runs: tuple[NewRun, ...]
     told: tuple[Told, ...]
     requeue_after: timedelta
+    learned: tuple[NewHours, ...] = ()
+    forgotten: tuple[Model, ...] = ()
+    """Models whose hours nobody asks for any more."""
 
 
 def plan(seen: Observed, now: datetime) -> Plan:
@@ -82,7 +94,34 @@ def plan(seen: Observed, now: datetime) -> Plan:
             runs.append(run)
     window = duration(spec.window.size)
     pause = min(max(window / POLLS_PER_WINDOW, SHORTEST_POLL), LONGEST_POLL)
-    return Plan(tuple(models), tuple(runs), tuple(told), pause)
+    return Plan(
+        tuple(models), tuple(runs), tuple(told), pause, tuple(_learned(seen)), _forgotten(seen)
+    )
+
+
+def _learned(seen: Observed) -> Iterator[NewHours]:
+    for watched in seen.watched:
+        if watched.current is not None:
+            learned = learn(seen.policy.spec, watched.current, watched.learned)
+            if learned is not None:
+                yield NewHours(watched.model, learned)
+
+
+def _forgotten(seen: Observed) -> tuple[Model, ...]:
+    if seen.policy.spec.reference.seasonality != "None":
+        return ()
+    return tuple(w.model for w in seen.watched if w.learned is not None)
+
+
+def not_kept(step: Plan, model: Model, why: str) -> Plan:
+    """The plan after hours could not be written down: said, and tried again at the next look."""
+    models = tuple(
+        m.model_copy(update={"season": m.season.model_copy(update={"message": why})})
+        if m.name == model.metadata.name and m.season is not None
+        else m
+        for m in step.models
+    )
+    return replace(step, models=models)
 
 
 def refused(step: Plan, run: NewRun, why: str) -> Plan:
@@ -123,13 +162,14 @@ def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDr
     same_signals = [s.name for s in old.signals] == [s.name for s in spec.signals]
     if recorded and same_signals and old.level != "Unknown":
         return old
+    current, season = season_of(spec, current, watched.learned)
     session = watched.model.spec.delivery.analysis.max_requests_per_session
     found = assess(spec, current, session)
     recent = old.recent if recorded else (*old.recent, _record(found, current.revision))
     recent = recent[-spec.sustain.of :]
     signals = tuple(_sustained(spec, s, recent) for s in found.signals)
     level = LEVELS[max(SEVERITY[s.level] for s in signals)]
-    update = {"level": level, "signals": signals, "recent": recent}
+    update = {"level": level, "signals": signals, "season": season, "recent": recent}
     return old.model_copy(update=update)
 
 
@@ -137,7 +177,7 @@ def _of_revision(old: ModelDrift, revision: str) -> ModelDrift:
     """What is remembered of this revision: another one's drift says nothing about it."""
     if all(entry.split()[1] == revision for entry in old.recent):
         return old
-    return old.model_copy(update={"level": "Unknown", "recent": (), "active": ""})
+    return old.model_copy(update={"level": "Unknown", "season": None, "recent": (), "active": ""})
 
 
 def _record(found: Assessment, revision: str) -> str:

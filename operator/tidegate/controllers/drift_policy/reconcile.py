@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 from tidegate.api.meta import ObjectKey
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.clients.resources import CONFIG_MAPS
 from tidegate.controllers.cluster import Cluster
-from tidegate.controllers.drift_policy.desired import training_job
+from tidegate.controllers.drift_policy.desired import hours_config, training_job
 from tidegate.controllers.drift_policy.observe import observe
-from tidegate.controllers.drift_policy.plan import Plan, plan, refused
+from tidegate.controllers.drift_policy.plan import Plan, not_kept, plan, refused
+from tidegate.controllers.drift_policy.state import hours_name
 from tidegate.controllers.drift_policy.status import status
 from tidegate.errors import TerminalError
 from tidegate.rollout.drift import SEVERITY
@@ -25,6 +27,7 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     seen = observe(policy, cluster)
     # In a thread: a wide Model takes seconds, and the event loop renews the lease meanwhile.
     step = await _start(await asyncio.to_thread(plan, seen, now), policy, cluster)
+    step = await _keep(step, cluster)
     await _tell(key, step, cluster)
     await cluster.apply_status(key, status(seen, step, now))
     return step.requeue_after if seen.watched else None
@@ -41,6 +44,20 @@ async def _start(step: Plan, policy: DriftPolicy, cluster: Cluster) -> Plan:
             continue
         if created is not None:
             cluster.metrics.retrains.labels(meta.namespace, meta.name).inc()
+    return step
+
+
+async def _keep(step: Plan, cluster: Cluster) -> Plan:
+    """Write down what was learned, and delete what nobody asks for; what came of the plan."""
+    for hours in step.learned:
+        try:
+            await cluster.apply([hours_config(hours)])
+        except TerminalError as error:
+            step = not_kept(step, hours.model, str(error))
+    for model in step.forgotten:
+        meta = model.metadata
+        kept = cluster.get(CONFIG_MAPS, meta.namespace, hours_name(meta.name))
+        await cluster.delete(CONFIG_MAPS, [kept] if kept else [])
     return step
 
 

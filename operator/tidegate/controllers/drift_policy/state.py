@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from tidegate.api.names import child_name
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.api.v1alpha1.model import Model
 from tidegate.rollout.drift import Current
+from tidegate.rollout.season import Learned
+
+HOURS_FILE = "hours.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Watched:
     """None while nothing can be compared; `missing` says why."""
     missing: str = ""
     runs: tuple[Run, ...] = ()
+    learned: Learned | None = None
+    """What is known of its traffic, hour by hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +41,8 @@ class Observed:
 
     policy: DriftPolicy
     watched: tuple[Watched, ...]
+
+
+def hours_name(model: str) -> str:
+    """The name of the ConfigMap that keeps what was learned of a Model's hours."""
+    return child_name(model, "hours")
