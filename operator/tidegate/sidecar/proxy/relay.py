@@ -21,9 +21,12 @@ BUFFER_BYTES = 262144  # what may wait for one side before the other is made to 
 class Relay:
     """One for the traffic port: what all of its connections share."""
 
-    def __init__(self, model: Tcp, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, model: Tcp, loop: asyncio.AbstractEventLoop, limit: int = CLIENT_LIMIT
+    ) -> None:
         self.model = model
         self.loop = loop
+        self.limit = limit
         self.clients: set[ClientEnd] = set()
         self.passed = 0
         """Clients that were connected to the model; the next two count those that were not."""
@@ -35,7 +38,7 @@ class Relay:
     @property
     def full(self) -> bool:
         """Whether one more client's connection would be too many."""
-        return len(self.clients) >= CLIENT_LIMIT
+        return len(self.clients) >= self.limit
 
     def sweep(self, now: float) -> None:
         """End connections on which nothing moves any more."""
