@@ -38,6 +38,15 @@ def test_takes_what_is_set() -> None:
     assert settings.kubeconfig == Path("/home/me/.kube/config")
 
 
+def test_the_decision_log_goes_to_a_bucket() -> None:
+    assert Settings.from_environment(SMALLEST).decisions_uri == ""
+    variable = "TIDEGATE_DECISIONS_URI"
+    asked = SMALLEST | {variable: "s3://audit/"}
+    assert Settings.from_environment(asked).decisions_uri == "s3://audit/"
+    with pytest.raises(TerminalError, match=variable):
+        Settings.from_environment(SMALLEST | {variable: "/var/log"})
+
+
 @pytest.mark.parametrize("name", SMALLEST)
 def test_names_what_is_missing(name: str) -> None:
     with pytest.raises(TerminalError, match=name):

@@ -9,6 +9,7 @@ from tidegate.cli.access import Access, Where, connected
 from tidegate.cli.answer import DONE, MISTAKE, UNREACHABLE, Answer, rendered
 from tidegate.cli.arguments import parser
 from tidegate.cli.comparison import compared
+from tidegate.cli.decision_log import decisions, why_logged
 from tidegate.cli.plan import planned
 from tidegate.cli.question import question
 from tidegate.cli.record import follow, record
@@ -40,6 +41,8 @@ async def _answer(asked: argparse.Namespace) -> Answer:
     """Connect, where the question needs it."""
     if asked.command == "backtest":
         return compared(asked.files, asked.windows, asked.model, asked.plot)
+    if asked.command == "why" and asked.log:
+        return why_logged(asked.log, asked.namespace, asked.model, last=asked.last)
     if asked.command == "plan" and asked.file and asked.requests_per_second:
         return planned(await question(asked, None))
     where = Where(asked.kubeconfig, asked.context, asked.namespace, asked.operator_namespace)
@@ -57,7 +60,8 @@ async def _ask(asked: argparse.Namespace, access: Access) -> Answer:
             return planned(await question(asked, access))
         case "replay":
             recording = load_one(asked.windows, access.namespace, asked.model)
-            return replayed(recording, asked.decision)
+            logged = decisions(asked.log, access.namespace, asked.model) if asked.log else None
+            return replayed(recording, asked.decision, logged)
         case "record" if asked.every is None:
             return await record(access, asked.model, out=asked.out)
         case _:

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument(
         "--last", type=_whole, default=20, metavar="N", help="the newest N decisions (20)"
     )
+    _add_log(why)
     _add_plan(command("plan", "foretell how long a rollout takes at the present traffic", EVIDENCE))
     _add_record(command("record", "keep a Model's windows in a folder or bucket", EVIDENCE))
 
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("model", metavar="MODEL")
     _add_windows(replay, required=True)
     replay.add_argument("--decision", metavar="ID", help="only this one, such as d-0007")
+    _add_log(replay)
 
     backtest = command("backtest", "tell what a DriftPolicy or a Model's analysis would decide")
     backtest.add_argument(
@@ -135,6 +137,12 @@ def _add_windows(command: argparse.ArgumentParser, *, required: bool) -> None:
         required=required,
         metavar="DIR",
         help="a recording: the folder, or s3://bucket/path, that `record` has written to",
+    )
+
+
+def _add_log(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--log", metavar="DIR", help="take the decisions from a copy of the decision log"
     )
 
 

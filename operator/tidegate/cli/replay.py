@@ -1,6 +1,6 @@
 """`replay`: take the decisions of a Model again from recorded windows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tidegate.api.v1alpha1.model import Analysis
@@ -12,11 +12,16 @@ from tidegate.rollout.analysis import Evidence, digest_of
 from tidegate.rollout.replay import Replayed, replay
 
 
-def replayed(recording: Recording, decision: str | None) -> Answer:
-    """Every recorded decision that rests on evidence, or the one that is named."""
+def replayed(
+    recording: Recording,
+    decision: str | None,
+    logged: Iterable[DecisionStatus] | None = None,
+) -> Answer:
+    """Every decision that rests on evidence, or the one that is named; recorded, or `logged`."""
+    if logged is None:
+        logged = (d for s in recording.snapshots for d in s.status.decisions)
     # Numbers begin anew when a status was lost: the time tells such decisions apart.
-    told = (d for s in recording.snapshots for d in s.status.decisions if d.evidence is not None)
-    chosen = list({(d.id, d.at): d for d in told}.values())
+    chosen = list({(d.id, d.at): d for d in logged if d.evidence is not None}.values())
     if decision is not None:
         chosen = [d for d in chosen if d.id == decision]
     if not chosen:

@@ -1,6 +1,7 @@
 """Where logs of predictions and decisions go: small objects put into a bucket.
 
-A library for S3 would cost each sidecar, and the operator, 11 MiB (obstore) to 40 MiB (boto3) for one kind of request.
+A library for S3 would cost each sidecar, and the operator, 11 MiB (obstore) to 40 MiB (boto3) for
+one kind of request.
 """
 
 import re

@@ -110,6 +110,24 @@ def test_operator_is_told_where_to_work(chart: Helm) -> None:
     assert environment(made)["TIDEGATE_WATCH_NAMESPACES"] == "a,b"
 
 
+def test_the_decision_log_takes_its_key_from_the_secret_that_is_named(chart: Helm) -> None:
+    assert "TIDEGATE_DECISIONS_URI" not in environment(chart.template("ns", {}))
+    values = {"decisions.uri": "s3://audit/tidegate/", "decisions.credentialsSecret": "audit"}
+    made = chart.template("ns", values)
+    assert environment(made)["TIDEGATE_DECISIONS_URI"] == "s3://audit/tidegate/"
+    secrets = {
+        v["name"]: v["valueFrom"]["secretKeyRef"]
+        for v in container(made)["env"]
+        if "secretKeyRef" in v.get("valueFrom", {})
+    }
+    assert {name: s["key"] for name, s in secrets.items()} == {name: name for name in secrets}
+    assert {s["name"] for s in secrets.values()} == {"audit"}
+    assert {name for name, s in secrets.items() if not s.get("optional")} == {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    }
+
+
 def test_operator_reads_the_key_that_the_job_writes(chart: Helm) -> None:
     made = chart.template("ns", {})
     volumes = only(made, "Deployment")["spec"]["template"]["spec"]["volumes"]
@@ -174,6 +192,8 @@ def test_crds_are_kept_unless_asked_otherwise(chart: Helm) -> None:
         "crds.install=true",
         "signingKey.create=false",
         "workers=0",
+        "decisions.uri=https://audit/",
+        "decisions.uri=s3://audit/",
     ],
 )
 def test_values_that_make_no_sense_are_refused(value: str, chart: Helm) -> None:
