@@ -5,9 +5,15 @@ that it rests on is compared with what the pods have really counted.
 """
 
 import asyncio
+import base64
+import json
+import zlib
+from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fakes import FakeSidecars
@@ -38,10 +44,12 @@ from tidegate.evidence.windows import (
     merged_labels,
     slot_of,
 )
+from tidegate.rollout import analysis
 from tidegate.rollout.analysis import Evidence, weigh_again
 from tidegate.rollout.decision_line import parsed
 
 PODS_EACH = 2
+MISTAKEN_LOOK = 4  # while the first weight is analysed
 LABELS_LATE = 2  # slots until the labels of a slot are complete
 ACCURACY = {
     "name": "accuracy",
@@ -207,6 +215,40 @@ def test_every_decision_rests_on_each_slot_once(
     events: list[tuple[str, int]], arms: tuple[float, float]
 ) -> None:
     world = asyncio.run(_lived(events, *arms))
+    _check_evidence(world)
+    status = world.model().status
+    logged = parsed(world.lines[key].decode() for key in sorted(world.lines))
+    assert tuple(line.decision for line in logged) == status.decisions
+    # However often it died, it got to a verdict in the end.
+    assert status.decisions[-1].action in ("Promote", "RollBack")
+    assert (status.decisions[-1].action == "Promote") == (arms == (0.0, 0.05))
+
+
+@pytest.mark.parametrize("mistake", [-1, 1], ids=["a slot twice", "a slot not at all"])
+def test_a_cursor_that_is_off_by_one_slot_would_be_found(
+    mistake: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The property has teeth: it fails for an operator that folds a slot twice, or none."""
+    weigh, looks = analysis.weigh, count()
+
+    def mistaken(*asked: Any) -> analysis.Weighed:
+        weighed = weigh(*asked)
+        if next(looks) != MISTAKEN_LOOK:
+            return weighed
+        kept = json.loads(zlib.decompress(base64.b64decode(weighed.cursor)))
+        kept["slot"] += mistake
+        packed = base64.b64encode(zlib.compress(json.dumps(kept).encode()))
+        return replace(weighed, cursor=packed.decode())
+
+    monkeypatch.setattr(analysis, "weigh", mistaken)
+    world = asyncio.run(_lived([("nothing", 1)] * 16, 0.0, 0.05))
+    assert next(looks) > MISTAKEN_LOOK
+    with pytest.raises(AssertionError):
+        _check_evidence(world)
+
+
+def _check_evidence(world: CountingWorld) -> None:
+    """What the decisions say that they rest on is what the pods have counted, to the last count."""
     status, truth = world.model().status, world.truth()
     judged = [(d.evidence, d.revision, d.metrics) for d in status.decisions if d.evidence]
     if status.rollout is not None and status.rollout.evidence is not None:
@@ -215,11 +257,6 @@ def test_every_decision_rests_on_each_slot_once(
         again = weigh_again(world.model().spec.delivery.analysis, used, candidate, truth)
         assert again.evidence == used
         assert again.results == metrics
-    logged = parsed(world.lines[key].decode() for key in sorted(world.lines))
-    assert tuple(line.decision for line in logged) == status.decisions
-    # However often it died, it got to a verdict in the end.
-    assert status.decisions[-1].action in ("Promote", "RollBack")
-    assert (status.decisions[-1].action == "Promote") == (arms == (0.0, 0.05))
 
 
 async def _lived(events: list[tuple[str, int]], error: float, wrong: float) -> CountingWorld:
