@@ -1,4 +1,5 @@
-"""Fakes of what the operator talks to: an API server in memory, sidecars that answer at once."""
+"""Fakes of what the operator talks to: an API server in memory, sidecars and a Prometheus that
+answer at once."""
 
 import asyncio
 import builtins
@@ -9,6 +10,7 @@ from typing import Any
 from typing_extensions import override
 
 from tidegate.clients.kube import GoneError, Kube, Manifest
+from tidegate.clients.prometheus import Prometheus
 from tidegate.clients.resources import Resource, of_manifest
 from tidegate.clients.sidecars import Sidecars, Target
 from tidegate.errors import TerminalError, TransientError
@@ -206,6 +208,26 @@ class FakeSidecars(Sidecars):
         if target.uid in self.broken_profiles:
             raise TerminalError("InvalidProfile", "not a profile")
         return self.profiles.get(target.uid)
+
+
+class FakePrometheus(Prometheus):
+    """Answers each query with its `answers`, an error among them is raised; None to all others."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, float | Exception | None] = {}
+        self.asked: list[tuple[str, float]] = []
+
+    @override
+    async def close(self) -> None:
+        pass
+
+    @override
+    async def value(self, query: str, at: float) -> float | None:
+        self.asked.append((query, at))
+        answer = self.answers.get(query)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 list_of = list  # inside FakeKube, `list` is the method

@@ -14,7 +14,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.evidence.windows import Counts
 from tidegate.rollout.analysis import start, weigh
-from tidegate.rollout.trackers import LabelTracker, tracker_of
+from tidegate.rollout.trackers import CountTracker, tracker_of
 
 REPEATS = 21  # the median of so many timings
 BYTES = 8  # of a float64
@@ -72,7 +72,7 @@ def _rows(
     peer_bytes: int,
 ) -> list[list[str]]:
     tracker = tracker_of(metric)
-    assert not isinstance(tracker, LabelTracker)
+    assert isinstance(tracker, CountTracker)
     timings = []
     for candidate, stable in blocks:
         began = time.perf_counter()

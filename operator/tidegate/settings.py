@@ -29,6 +29,10 @@ class Settings:
     """Where /livez, /readyz and /metrics are."""
     evidence_port: int = EVIDENCE_PORT
     """Where `kubectl tidegate record` reads the evidence, on the loopback only."""
+    prometheus_url: str = ""
+    """The server that metrics of source Prometheus are asked of; none if empty."""
+    prometheus_token_file: Path | None = None
+    prometheus_ca_file: Path | None = None
     decisions_uri: str = ""
     """The folder of a bucket for the decision log; nowhere if empty."""
     workers: int = 20
@@ -52,12 +56,19 @@ class Settings:
                 raise TerminalError("InvalidSettings", f"{name} must be 1 or more, not {text!r}")
             return int(text)
 
+        def file(name: str) -> Path | None:
+            path = environment.get(name, "")
+            return Path(path) if path else None
+
+        url = environment.get("TIDEGATE_PROMETHEUS_URL", "")
+        if url and not url.startswith(("http://", "https://")):
+            message = f"TIDEGATE_PROMETHEUS_URL must begin with http:// or https://, not {url!r}"
+            raise TerminalError("InvalidSettings", message)
         decisions = environment.get("TIDEGATE_DECISIONS_URI", "")
         if decisions and not decisions.startswith("s3://"):
             message = f"TIDEGATE_DECISIONS_URI must begin with s3://, not {decisions!r}"
             raise TerminalError("InvalidSettings", message)
         namespaces = environment.get("TIDEGATE_WATCH_NAMESPACES", "").split(",")
-        kubeconfig = environment.get("KUBECONFIG", "")
         return cls(
             namespace=required("TIDEGATE_NAMESPACE"),
             pod_name=required("TIDEGATE_POD_NAME"),
@@ -70,6 +81,9 @@ class Settings:
             http_port=number("TIDEGATE_HTTP_PORT", 8085),
             evidence_port=number("TIDEGATE_EVIDENCE_PORT", EVIDENCE_PORT),
             workers=number("TIDEGATE_WORKERS", 20),
+            prometheus_url=url,
+            prometheus_token_file=file("TIDEGATE_PROMETHEUS_TOKEN_FILE"),
+            prometheus_ca_file=file("TIDEGATE_PROMETHEUS_CA_FILE"),
             decisions_uri=decisions,
-            kubeconfig=Path(kubeconfig) if kubeconfig else None,
+            kubeconfig=file("KUBECONFIG"),
         )

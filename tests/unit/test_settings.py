@@ -20,6 +20,8 @@ def test_the_smallest_environment_is_enough() -> None:
     assert settings.watch_namespaces == ()
     assert settings.kubeconfig is None
     assert settings.http_port == 8085
+    assert settings.prometheus_url == ""
+    assert settings.prometheus_token_file is None
 
 
 def test_takes_what_is_set() -> None:
@@ -30,12 +32,23 @@ def test_takes_what_is_set() -> None:
             "TIDEGATE_WORKERS": "3",
             "TIDEGATE_LOG_LEVEL": "debug",
             "KUBECONFIG": "/home/me/.kube/config",
+            "TIDEGATE_PROMETHEUS_URL": "https://prometheus.monitoring:9090",
+            "TIDEGATE_PROMETHEUS_TOKEN_FILE": "/etc/tidegate/prometheus/token",
+            "TIDEGATE_PROMETHEUS_CA_FILE": "/etc/tidegate/prometheus/ca.crt",
         }
     )
     assert settings.watch_namespaces == ("ads", "growth")
     assert settings.workers == 3
     assert settings.log_level == "DEBUG"
     assert settings.kubeconfig == Path("/home/me/.kube/config")
+    assert settings.prometheus_url == "https://prometheus.monitoring:9090"
+    assert settings.prometheus_token_file == Path("/etc/tidegate/prometheus/token")
+    assert settings.prometheus_ca_file == Path("/etc/tidegate/prometheus/ca.crt")
+
+
+def test_names_an_address_that_is_none() -> None:
+    with pytest.raises(TerminalError, match="TIDEGATE_PROMETHEUS_URL must begin with http"):
+        Settings.from_environment(SMALLEST | {"TIDEGATE_PROMETHEUS_URL": "prometheus:9090"})
 
 
 def test_the_decision_log_goes_to_a_bucket() -> None:

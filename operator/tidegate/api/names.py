@@ -80,6 +80,8 @@ class Reason(StrEnum):
     DEFAULT_ANALYSIS = "DefaultAnalysis"
     NO_ANALYSIS = "NoAnalysis"
     NOTHING_COUNTED = "NothingCounted"
+    NO_PROMETHEUS = "NoPrometheus"
+    METRIC_UNANSWERED = "MetricUnanswered"
     # drift
     WITHIN_POLICY = "WithinPolicy"
     DRIFT_DETECTED = "DriftDetected"

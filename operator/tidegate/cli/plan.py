@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from tidegate.api.meta import duration
-from tidegate.api.v1alpha1.model import Delivery
+from tidegate.api.v1alpha1.model import Delivery, Metric
 from tidegate.cli.answer import Answer, table
 from tidegate.cli.words import roughly, span
 from tidegate.errors import TerminalError
@@ -21,6 +21,7 @@ from tidegate.rollout.power import (
     Forecast,
     Traffic,
     measurable,
+    soonest_pass,
     time_to_detect,
     time_to_pass,
     traffic_of,
@@ -80,12 +81,24 @@ def planned(question: Question) -> Answer:
     ]
     for weight in weights:
         lines += ["", *_weight(question, weight, passing[weight], finding[weight])]
-    lacking = [f"{m.name}: {why}" for m in metrics if (why := measurable(m, traffic))]
+    lacking = [
+        f"{m.name}: {why}{_at_best(delivery, m)}"
+        for m in metrics
+        if (why := measurable(m, traffic))
+    ]
     if lacking:
         lines += ["", f"Not foretold: {'; '.join(lacking)}. Without samples a metric never passes."]
     if not steps:
         lines += ["", "There are no steps: a candidate is promoted as soon as its pods are ready."]
     return Answer(_data(question, passing, finding, lacking), "\n".join(lines))
+
+
+def _at_best(delivery: Delivery, metric: Metric) -> str:
+    """What is sure all the same: values in a wide range can't be quick to tell a small change."""
+    soonest = soonest_pass(delivery.analysis, metric)
+    if math.isinf(soonest):
+        return f", and its range is so wide for its tolerance that it passes nothing: {NEVER}"
+    return f", but a Pass takes {_time(soonest * SLOT_SECONDS)} at least" if soonest else ""
 
 
 def _busiest(recording: Recording) -> str:

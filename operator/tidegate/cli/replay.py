@@ -46,6 +46,8 @@ def evidence_of(recording: Recording) -> Evidence:
         recording.labels,
         recording.closed_through,
         recording.labels_closed_through,
+        values=recording.values,
+        values_closed_through=recording.values_closed_through,
     )
 
 

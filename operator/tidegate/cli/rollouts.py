@@ -1,7 +1,7 @@
 """`backtest` of a Model: what its analysis would have said of the recorded rollouts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate.api.v1alpha1.model import Analysis
@@ -77,7 +77,12 @@ def _trial(analysis: Analysis, rollout: Rollout, evidence: Evidence) -> Trial:
     results: tuple[MetricStatus, ...] = ()
     first: dict[str, int] = {}
     for slot in range(used.after + 1, used.through + 1):
-        seen = Evidence(evidence.windows, evidence.labels, slot, min(slot, used.labels_through))
+        seen = replace(
+            evidence,
+            closed_through=slot,
+            labels_closed_through=min(slot, used.labels_through),
+            values_closed_through=slot,
+        )
         weighed = weigh(analysis, cursor, arms, seen)
         cursor, before = weighed.cursor, {r.name: r.verdict for r in results}
         results = weighed.results

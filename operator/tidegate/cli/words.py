@@ -72,6 +72,8 @@ def remaining(result: MetricStatus, analysis: Analysis) -> float | None:
 
 def missing(result: MetricStatus, analysis: Analysis, samples_per_second: float | None) -> str:
     """What a metric without a verdict waits for."""
+    if not result.samples and result.windows is not None:
+        return "no window has values of both yet: does the query give one number for each revision?"
     if not result.samples:
         return "it has no samples yet: does traffic, or feedback, come in?"
     more = remaining(result, analysis)

@@ -26,6 +26,7 @@ from tidegate.api.names import (
 )
 from tidegate.clients.kube import Credentials, Kube, configuration
 from tidegate.clients.log_store import LogStore
+from tidegate.clients.prometheus import Prometheus, Server
 from tidegate.clients.reflector import Reflector
 from tidegate.clients.resources import CHILDREN, CUSTOM
 from tidegate.clients.sidecars import Sidecars
@@ -41,6 +42,7 @@ from tidegate.controllers.leader import Leadership
 from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.model import handlers as model_handlers
 from tidegate.controllers.model.reconcile import reconcile as reconcile_model
+from tidegate.controllers.sampler import Sampler
 from tidegate.controllers.store import Store
 from tidegate.controllers.sweep import Place, Sweep
 from tidegate.controllers.training_job import handlers as training_job_handlers
@@ -87,6 +89,7 @@ class Operator:
         self._queue = WorkQueue(clock, random.random)
         self._inbox = Inbox(self._store, self._queue)
         self._collector = Collector(self._sidecars, clock, self._queue.add, logger.warning)
+        self._sampler = Sampler(_prometheus(settings), time.time, self._queue.add, logger.warning)
         self._cluster = Cluster(
             settings,
             kube,
@@ -96,12 +99,15 @@ class Operator:
             metrics,
             lambda: datetime.now(UTC),
             self._inbox.put,
+            self._sampler,
             log,
         )
         self._leadership = Leadership(
             kube, settings.namespace, settings.pod_name, lambda: datetime.now(UTC)
         )
-        self._export = Export(self._collector, lambda: self._leadership.renewed_at is not None)
+        self._export = Export(
+            self._collector, self._sampler, lambda: self._leadership.renewed_at is not None
+        )
         self._health = Health(metrics, self._wrong_with_life, self._wrong_with_readiness)
         metrics.follow(self._queue)
         if log is not None:
@@ -120,6 +126,7 @@ class Operator:
         finally:
             await self._leadership.release()
             await self._collector.close()
+            await self._sampler.close()
             await self._sidecars.close()
             await self._health.close()
             await self._export.close()
@@ -226,6 +233,15 @@ class Operator:
         if self._leadership.renewed_at is not None and not self._store.synced:
             return "the first lists are not in yet"
         return None  # a standby is ready to take over
+
+
+def _prometheus(settings: Settings) -> Prometheus | None:
+    """The server that the settings name."""
+    if not settings.prometheus_url:
+        return None
+    return Prometheus(
+        Server(settings.prometheus_url, settings.prometheus_token_file, settings.prometheus_ca_file)
+    )
 
 
 def _decision_log(

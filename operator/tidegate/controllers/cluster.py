@@ -29,6 +29,7 @@ from tidegate.controllers.difference import contains
 from tidegate.controllers.events import event
 from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.objects import readable, typed
+from tidegate.controllers.sampler import Sampler
 from tidegate.controllers.store import Store
 from tidegate.errors import TerminalError, TidegateError
 from tidegate.settings import Settings
@@ -52,16 +53,18 @@ class Cluster:
         metrics: Metrics,
         clock: Callable[[], datetime],
         wrote: Callable[[Resource, Manifest], object] | None = None,
+        sampler: Sampler | None = None,
         decision_log: DecisionLog | None = None,
     ) -> None:
         """`wrote` takes what our own writes made into the store, and wakes whom it concerns.
 
-        The watch brings the same state later and is no news any more. `decision_log`: None where no
-        store is named for it.
+        The watch brings the same state later and is no news any more. `sampler`: None where there
+        is no Prometheus to ask. `decision_log`: None where no store is named for it.
         """
         self.settings = settings
         self.store = store
         self.collector = collector
+        self.sampler = sampler or Sampler(None, lambda: clock().timestamp(), lambda _: None)
         self.decision_log = decision_log
         self.signing_key = signing_key
         self.metrics = metrics

@@ -13,14 +13,16 @@ from aiohttp import web
 from tidegate.api.meta import ObjectKey
 from tidegate.api.names import MODEL
 from tidegate.controllers.collector import Collector
+from tidegate.controllers.sampler import Sampler
 from tidegate.evidence.recording import Recording
 
 
 class Export:
-    """Answers with what the collector has gathered; only the replica that leads has any."""
+    """Answers with what has been gathered; only the replica that leads has any."""
 
-    def __init__(self, collector: Collector, leads: Callable[[], bool]) -> None:
+    def __init__(self, collector: Collector, sampler: Sampler, leads: Callable[[], bool]) -> None:
         self._collector = collector
+        self._sampler = sampler
         self._leads = leads
         application = web.Application()
         application.router.add_get("/evidence/{namespace}/{model}", self._evidence)
@@ -42,7 +44,8 @@ class Export:
         except ValueError as error:
             raise web.HTTPBadRequest(text="after and labelsAfter are slot numbers") from error
         namespace, model = request.match_info["namespace"], request.match_info["model"]
-        gathered = self._collector.gathered(ObjectKey(MODEL, namespace, model))
+        key = ObjectKey(MODEL, namespace, model)
+        gathered, sampled = self._collector.gathered(key), self._sampler.sampled(key)
         closed = gathered.closed_through or 0
         part = Recording(
             namespace=namespace,
@@ -51,6 +54,8 @@ class Export:
             labels_closed_through=gathered.labels_closed_through,
             windows={k: c for k, c in gathered.windows.items() if after < k.slot <= closed},
             labels={k: n for k, n in gathered.labels.items() if k.slot > labels_after},
+            values=sampled.values,
+            values_closed_through=sampled.closed_through,
             profiles=gathered.profiles,
         )
         # In a thread: an hour of a wide table takes a moment to write.

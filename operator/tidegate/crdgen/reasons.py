@@ -44,6 +44,10 @@ MEANINGS: dict[Reason, str] = {
     "`analysis.metrics`, or leave it out for the default.",
     Reason.NOTHING_COUNTED: "`serving.protocol` is GRPC: connections are passed on as bytes, so "
     "that there is no evidence to compare, or to watch for drift.",
+    Reason.NO_PROMETHEUS: "A metric asks Prometheus, and the operator knows none: it stays without "
+    "a verdict until `prometheus.url` is set in the chart's values.",
+    Reason.METRIC_UNANSWERED: "Prometheus does not tell what a metric asks; the message has the "
+    "query and the reason. Windows without a value are no evidence.",
     Reason.WITHIN_POLICY: "No signal of the policy is in breach.",
     Reason.DRIFT_DETECTED: "A signal of the policy is in breach; the message names it.",
     Reason.AWAITING_EVIDENCE: "There are too few rows or labels to judge by.",

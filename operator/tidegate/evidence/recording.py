@@ -10,6 +10,7 @@ from typing import Any
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.evidence.profile import Profile
+from tidegate.evidence.values import ValueKey, Values
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 
 FORMAT = 1
@@ -30,6 +31,9 @@ class Recording:
     """Reference profiles by revision."""
     snapshots: tuple[Model, ...] = ()
     """The Model as it stood when a part was recorded, oldest first."""
+    values: Values = field(default_factory=dict)
+    """What Prometheus said."""
+    values_closed_through: int | None = None
 
     @property
     def slots(self) -> tuple[int, int] | None:
@@ -46,6 +50,8 @@ class Recording:
             "labelsClosedThrough": self.labels_closed_through,
             "windows": [[*k, c.to_json()] for k, c in sorted(self.windows.items())],
             "labels": [[*k, n.labelled, n.wrong] for k, n in sorted(self.labels.items())],
+            "values": [[*k, v] for k, v in sorted(self.values.items())],
+            "valuesClosedThrough": self.values_closed_through,
             "profiles": {name: p.to_json() for name, p in sorted(self.profiles.items())},
             "snapshots": [m.to_api() for m in self.snapshots],
         }
@@ -56,6 +62,7 @@ class Recording:
         if data["version"] != FORMAT:
             raise ValueError(f"version {data['version']} of the format is not known")
         closed, labels_closed = data["closedThrough"], data["labelsClosedThrough"]
+        values_closed = data.get("valuesClosedThrough")  # older parts know nothing of values
         return cls(
             namespace=str(data["namespace"]),
             model=str(data["model"]),
@@ -69,6 +76,13 @@ class Recording:
                 BlockKey(int(slot), int(generation), str(revision)): Labels(int(n), int(wrong))
                 for slot, generation, revision, n, wrong in data["labels"]
             },
+            values={
+                ValueKey(int(slot), str(question), str(revision)): None
+                if value is None
+                else float(value)
+                for slot, question, revision, value in data.get("values", ())
+            },
+            values_closed_through=None if values_closed is None else int(values_closed),
             profiles={str(r): Profile.from_json(p) for r, p in data["profiles"].items()},
             snapshots=tuple(Model.model_validate(m) for m in data["snapshots"]),
         )
@@ -88,6 +102,8 @@ def joined(parts: Iterable[Recording]) -> Recording:
         labels_closed_through=newest.labels_closed_through,
         windows={k: c for p in ordered for k, c in p.windows.items()},
         labels={k: n for p in ordered for k, n in p.labels.items()},
+        values={k: v for p in ordered for k, v in p.values.items()},
+        values_closed_through=newest.values_closed_through,
         profiles={r: f for p in ordered for r, f in p.profiles.items()},
         snapshots=tuple(s for p in ordered for s in p.snapshots),
     )

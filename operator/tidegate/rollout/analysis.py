@@ -13,21 +13,24 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from tidegate.api.names import short_hash
 from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import EditedMetric, EvidenceStatus, MetricStatus
+from tidegate.evidence.values import Compared, Question, Traffic, Values, question_of
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.skew import Layout, Skew
 from tidegate.rollout.trackers import (
-    AnyCountTracker,
+    AnyTracker,
+    CountTracker,
     LabelTracker,
     PairTracker,
+    ValueTracker,
     capped,
     tolerance_in_words,
     tracker_of,
@@ -70,6 +73,10 @@ class Evidence:
     labels_closed_through: int | None
     layout: Layout | None = None
     """How the inputs of both arms compare, once both reference profiles are known."""
+    values: Values = field(default_factory=dict)
+    """What Prometheus has said."""
+    values_closed_through: int | None = None
+    """Windows that have ended by this slot are not asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +93,29 @@ class Weighed:
     """Features of which both arms get different values; they belong to no verdict."""
 
 
+class _Slots(NamedTuple):
+    """How far each kind of evidence has been folded: they come at their own paces."""
+
+    windows: int
+    labels: int
+    values: int
+
+
 class _Memory:
-    """The trackers, and how far the windows and the labels have been folded."""
+    """The trackers, and how far the windows, the labels and the values have been folded."""
 
     def __init__(self, analysis: Analysis, from_slot: int) -> None:
-        self.slot = self.labels_slot = from_slot
+        self.at = _Slots(from_slot, from_slot, from_slot)
         self.after: int | None = from_slot
         self.breached: str | None = None
-        self.stopped: tuple[int, int] | None = None
-        """The slots, of windows and of labels, that were the last before the breach."""
-        self.digests = ["", ""]  # of the windows and of the labels that were folded
-        self.edited: dict[str, tuple[int, int]] = {}
+        self.stopped: _Slots | None = None
+        """The slots that were the last before the breach."""
+        self.digests = ["", "", ""]  # of the windows, labels and values that were folded
+        self.edited: dict[str, _Slots] = {}
         self.skew: Skew | None = None
+        self.asked = {m.name: q for m in metrics_of(analysis) if (q := question_of(m)) is not None}
         self.questions = {m.name: _question(m, analysis) for m in metrics_of(analysis)}
-        self.trackers: dict[str, AnyCountTracker | LabelTracker] = {
+        self.trackers: dict[str, AnyTracker] = {
             m.name: tracker_of(m, analysis.max_requests_per_session) for m in metrics_of(analysis)
         }
 
@@ -107,9 +123,11 @@ class _Memory:
     def restored(cls, analysis: Analysis, cursor: str) -> "_Memory":
         data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(cursor)))
         memory = cls(analysis, int(data["slot"]))
-        memory.labels_slot, memory.breached = int(data["labels"]), data["breached"]
-        memory.after, memory.digests = data.get("after"), data.get("digests", ["", ""])
-        memory.stopped = tuple(data["stopped"]) if data.get("stopped") else None
+        # Cursors of older versions know nothing of values: they begin with what comes now.
+        memory.at = _slots(data["slot"], data["labels"], data.get("values"))
+        memory.breached, memory.after = data["breached"], data.get("after")
+        memory.digests = [*data.get("digests", ["", ""]), ""][:3]
+        memory.stopped = _slots(*data["stopped"]) if data.get("stopped") else None
         memory.skew = Skew.from_state(data["skew"]) if data.get("skew") else None
         edited = data.get("edited", {})
         for metric in metrics_of(analysis):
@@ -119,16 +137,17 @@ class _Memory:
             if kept is not None and kept["of"] == memory.questions[metric.name]:
                 memory.trackers[metric.name].restore(kept)
                 if metric.name in edited:
-                    memory.edited[metric.name] = tuple(edited[metric.name])
+                    memory.edited[metric.name] = _slots(*edited[metric.name])
             else:
-                memory.edited[metric.name] = memory.slot, memory.labels_slot
+                memory.edited[metric.name] = memory.at
         return memory
 
     def cursor(self) -> str:
         """Everything that `restored` needs."""
         data = {
-            "slot": self.slot,
-            "labels": self.labels_slot,
+            "slot": self.at.windows,
+            "labels": self.at.labels,
+            "values": self.at.values,
             "breached": self.breached,
             "after": self.after,
             "digests": self.digests,
@@ -145,10 +164,10 @@ class _Memory:
 
     def fold_windows(self, slot: int, pairs: Sequence[tuple[Counts, Counts]]) -> None:
         """Take in what both arms have counted in a slot."""
-        self.slot = slot
+        self.at = self.at._replace(windows=slot)
         served = [(c, s) for c, s in pairs if c.requests]
         for name, tracker in self.trackers.items():
-            if not isinstance(tracker, LabelTracker) and slot > self._begin(name)[0]:
+            if isinstance(tracker, CountTracker) and slot > self._begin(name).windows:
                 # Where only copies went to the candidate there is nothing but pairs to compare.
                 for candidate, stable in pairs if isinstance(tracker, PairTracker) else served:
                     tracker.fold(candidate, stable)
@@ -159,19 +178,29 @@ class _Memory:
 
     def fold_labels(self, slot: int, pairs: Sequence[tuple[Labels, Labels]]) -> None:
         """Take in what became known of both arms' answers in a slot."""
-        self.labels_slot = slot
+        self.at = self.at._replace(labels=slot)
         for name, tracker in self.trackers.items():
-            if isinstance(tracker, LabelTracker) and slot > self._begin(name)[1]:
+            if isinstance(tracker, LabelTracker) and slot > self._begin(name).labels:
                 for candidate, stable in pairs:
                     tracker.fold(candidate, stable)
         told = [(c.labelled, c.wrong, s.labelled, s.wrong) for c, s in pairs]
         self._add_to_digest(1, slot, told)
 
+    def fold_values(self, slot: int, windows: Mapping[str, Compared]) -> None:
+        """Take in the windows that ended in a slot, by metric."""
+        self.at = self.at._replace(values=slot)
+        for name, window in windows.items():
+            tracker, first = self.trackers[name], slot - self.asked[name].slots + 1
+            began = max(self._begin(name).values, self.after or -1)
+            if isinstance(tracker, ValueTracker) and first > began:
+                tracker.fold(window)
+        self._add_to_digest(2, slot, {n: w.to_json() for n, w in windows.items()})
+
     def look(self, analysis: Analysis) -> None:
         """Stop for good if the evidence of harm is enough."""
         self.breached = breach(metrics_of(analysis), self.trackers, analysis)
         if self.breached is not None:
-            self.stopped = self.slot, self.labels_slot
+            self.stopped = self.at
 
     def weighed(self, analysis: Analysis, arms: Arms) -> Weighed:
         """What has come of it so far."""
@@ -181,10 +210,10 @@ class _Memory:
         )
         skewed = self.skew.in_words() if self.skew else ""
         used = self._used(analysis, arms)
-        return Weighed(self.cursor(), self.slot, results, used, skewed)
+        return Weighed(self.cursor(), self.at.windows, results, used, skewed)
 
-    def _begin(self, name: str) -> tuple[int, int]:
-        return self.edited.get(name, (-1, -1))
+    def _begin(self, name: str) -> _Slots:
+        return self.edited.get(name, _Slots(-1, -1, -1))
 
     def _add_to_digest(self, of: int, slot: int, counted: object) -> None:
         text = orjson.dumps([self.digests[of], slot, counted], option=orjson.OPT_SORT_KEYS)
@@ -193,20 +222,33 @@ class _Memory:
     def _used(self, analysis: Analysis, arms: Arms) -> EvidenceStatus | None:
         if self.after is None:
             return None
-        through, labels_through = self.stopped or (self.slot, self.labels_slot)
-        both = hashlib.sha256(" ".join(self.digests).encode()).hexdigest()
+        through = self.stopped or self.at
+        # Without values it is the digest that older versions have written.
+        parts = self.digests if self.digests[2] else self.digests[:2]
+        whole = hashlib.sha256(" ".join(parts).encode()).hexdigest()
         return EvidenceStatus(
             stable=arms.stable,
             after=self.after,
-            through=through,
-            labels_through=labels_through,
+            through=through.windows,
+            labels_through=through.labels,
+            values_through=through.values if self.asked else None,
             edited=tuple(
-                EditedMetric(name=n, after=a, labels_after=b)
-                for n, (a, b) in sorted(self.edited.items())
+                EditedMetric(
+                    name=name,
+                    after=at.windows,
+                    labels_after=at.labels,
+                    values_after=at.values if name in self.asked else None,
+                )
+                for name, at in sorted(self.edited.items())
             ),
-            digest=f"sha256:{both}",
+            digest=f"sha256:{whole}",
             analysis=digest_of(analysis),
         )
+
+
+def _slots(windows: int, labels: int, values: int | None = None) -> _Slots:
+    """Slots as they were stored; older versions have stored none of values."""
+    return _Slots(windows, labels, windows if values is None else values)
 
 
 def _question(metric: Metric, analysis: Analysis) -> str:
@@ -236,18 +278,24 @@ def weigh(analysis: Analysis, cursor: str, arms: Arms, evidence: Evidence) -> We
     memory = _Memory.restored(analysis, cursor)
     if memory.skew is None and evidence.layout is not None:
         memory.skew = Skew(evidence.layout, analysis.max_requests_per_session)
-    for slot, pairs in _paired(evidence.windows, arms, memory.slot, evidence.closed_through):
+    for slot, pairs in _paired(evidence.windows, arms, memory.at.windows, evidence.closed_through):
         if memory.breached is None:
             memory.fold_windows(slot, pairs)
             memory.look(analysis)
-    memory.slot = max(memory.slot, evidence.closed_through or 0)
     for slot, labels in _paired(
-        evidence.labels, arms, memory.labels_slot, evidence.labels_closed_through
+        evidence.labels, arms, memory.at.labels, evidence.labels_closed_through
     ):
         if memory.breached is None:
             memory.fold_labels(slot, labels)
             memory.look(analysis)
-    memory.labels_slot = max(memory.labels_slot, evidence.labels_closed_through or 0)
+    # Of a window it must be known which requests were in it.
+    values_through = min(evidence.closed_through or 0, evidence.values_closed_through or 0)
+    for slot, values in _valued(memory.asked, evidence, arms, memory.at.values, values_through):
+        if memory.breached is None:
+            memory.fold_values(slot, values)
+            memory.look(analysis)
+    closed = (evidence.closed_through or 0, evidence.labels_closed_through or 0, values_through)
+    memory.at = _Slots(*map(max, memory.at, closed))
     return memory.weighed(analysis, arms)
 
 
@@ -256,17 +304,20 @@ def weigh_again(
 ) -> Weighed:
     """Weigh exactly what was `used` before, from nothing.
 
-    Windows and labels meet only in the look at all metrics together. Nothing is folded beyond the
-    one that ended the analysis, so it does not matter in which order they had come.
+    Windows, labels and values meet only in the look at all metrics together. Nothing is folded
+    beyond the one that ended the analysis, so it does not matter in which order they had come.
     """
     arms = Arms(used.stable, candidate)
     memory = _Memory(analysis, used.after)
-    memory.edited = {e.name: (e.after, e.labels_after) for e in used.edited}
+    memory.edited = {e.name: _slots(e.after, e.labels_after, e.values_after) for e in used.edited}
     for slot, pairs in _paired(evidence.windows, arms, used.after, used.through):
         memory.fold_windows(slot, pairs)
     for slot, labels in _paired(evidence.labels, arms, used.after, used.labels_through):
         memory.fold_labels(slot, labels)
-    memory.slot, memory.labels_slot = used.through, used.labels_through
+    values_through = used.after if used.values_through is None else used.values_through
+    for slot, values in _valued(memory.asked, evidence, arms, used.after, values_through):
+        memory.fold_values(slot, values)
+    memory.at = _Slots(used.through, used.labels_through, values_through)
     memory.look(analysis)
     return memory.weighed(analysis, arms)
 
@@ -288,9 +339,24 @@ def _paired(
         yield slot, [(candidate, stable) for candidate, stable in pairs if stable is not None]
 
 
+def _valued(
+    asked: Mapping[str, Question], evidence: Evidence, arms: Arms, after: int, through: int
+) -> Iterator[tuple[int, dict[str, Compared]]]:
+    """Each slot in its order in which windows end, with those that compare the arms, by metric."""
+    ends: dict[int, list[str]] = {}
+    for name, question in asked.items():
+        for end in question.ends(after, through):
+            ends.setdefault(end, []).append(name)
+    traffic = Traffic(evidence.windows if ends else {}, arms.stable, arms.candidate)
+    for end in sorted(ends):
+        windows = {n: traffic.compared(asked[n], end, evidence.values) for n in ends[end]}
+        if found := {name: window for name, window in windows.items() if window is not None}:
+            yield end, found
+
+
 def breach(
     metrics: Sequence[Metric],
-    trackers: Mapping[str, AnyCountTracker | LabelTracker],
+    trackers: Mapping[str, AnyTracker],
     analysis: Analysis,
 ) -> str | None:
     """The metric to roll back on, once the mean e-value of all such metrics reaches 1/alpha.
@@ -317,7 +383,7 @@ def breach(
     return max(evidence, key=lambda name: evidence[name])
 
 
-def passes(tracker: AnyCountTracker | LabelTracker, analysis: Analysis) -> bool:
+def passes(tracker: AnyTracker, analysis: Analysis) -> bool:
     """Whether a metric has shown that the candidate is within its tolerance."""
     enough = tracker.samples >= analysis.min_samples
     return enough and tracker.test.log_e_good() >= -math.log(float(analysis.beta))
@@ -325,7 +391,7 @@ def passes(tracker: AnyCountTracker | LabelTracker, analysis: Analysis) -> bool:
 
 def _result(
     metric: Metric,
-    tracker: AnyCountTracker | LabelTracker,
+    tracker: AnyTracker,
     analysis: Analysis,
     *,
     breached: bool,
@@ -349,11 +415,25 @@ def _result(
         tolerance=tolerance_in_words(metric),
         samples=tracker.samples,
         stable_samples=tracker.stable_samples,
+        **_values(tracker),
         events=tracker.events[0] if tracker.events else None,
         stable_events=tracker.events[1] if tracker.events else None,
         evidence=capped(tracker.test.log_e_worse()),
         safety=capped(tracker.test.log_e_good()),
     )
+
+
+def _values(tracker: AnyTracker) -> dict[str, Any]:
+    """What only metrics of Prometheus have."""
+    if not isinstance(tracker, ValueTracker):
+        return {}
+    candidate, stable = tracker.test.means() or (None, None)
+    return {
+        "value": _text(candidate),
+        "stable_value": _text(stable),
+        "windows": tracker.test.pairs,
+        "missing": tracker.missing,
+    }
 
 
 def _text(value: float | None) -> str | None:

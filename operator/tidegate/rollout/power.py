@@ -13,9 +13,10 @@ import numpy as np
 
 from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING
+from tidegate.evidence.values import Compared, question_of
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.analysis import breach, metrics_of, passes
-from tidegate.rollout.trackers import AnyCountTracker, LabelTracker, tracker_of
+from tidegate.rollout.trackers import AnyTracker, LabelTracker, ValueTracker, tracker_of
 from tidegate.statistics.distance import jensen_shannon
 from tidegate.statistics.floats import Floats
 
@@ -98,6 +99,8 @@ def measurable(metric: Metric, traffic: Traffic) -> str:
             return "" if traffic.labels else "no labels come back"
         case "PairedDisagreement":
             return "only copies of requests can tell how often revisions disagree"
+        case "Prometheus":
+            return "how its values scatter is known to Prometheus alone"
 
 
 def time_to_pass(
@@ -109,6 +112,23 @@ def time_to_pass(
         for m in metrics_of(analysis)
         if not measurable(m, traffic)
     }
+
+
+def soonest_pass(analysis: Analysis, metric: Metric) -> float:
+    """The slots within which no candidate can pass by a metric of Prometheus, however good it is.
+
+    The evidence of a window is limited by the tolerance's part of the range: what is simulated is
+    a metric that never changes, at its best level. Infinity where a day is too short.
+    """
+    tracker, question = tracker_of(metric, analysis.max_requests_per_session), question_of(metric)
+    if not isinstance(tracker, ValueTracker) or question is None:
+        return 0.0
+    best = tracker.test.high
+    for window in range(1, MOST_SLOTS // question.slots + 1):
+        tracker.fold(Compared(best, best, analysis.min_samples, analysis.min_samples))
+        if passes(tracker, analysis):
+            return float(window * question.slots)
+    return math.inf
 
 
 def time_to_detect(
@@ -143,7 +163,7 @@ def harmed(metric: Metric, traffic: Traffic, size: float) -> Traffic:
         case "LabelledAccuracy":
             more = size * float(metric.max_absolute_drop or 0)
             return replace(traffic, wrong_rate=min(1.0, traffic.wrong_rate + more))
-        case "PairedDisagreement":
+        case "PairedDisagreement" | "Prometheus":
             return traffic  # it is not measurable here
 
 
@@ -193,6 +213,8 @@ def _run(
         n1, n0 = int(rng.poisson(mean * share)), int(rng.poisson(mean * (1 - share)))
         if isinstance(tracker, LabelTracker):
             tracker.fold(_labels(candidate, n1, rng), _labels(stable, n0, rng))
+        elif isinstance(tracker, ValueTracker):
+            return math.inf  # nothing is known of its values
         else:
             tracker.fold(_counts(metric, candidate, n1, rng), _counts(metric, stable, n0, rng))
         if _ended(analysis, metric, trackers, rollback=rollback):
@@ -203,7 +225,7 @@ def _run(
 def _ended(
     analysis: Analysis,
     metric: Metric,
-    trackers: Mapping[str, AnyCountTracker | LabelTracker],
+    trackers: Mapping[str, AnyTracker],
     *,
     rollback: bool,
 ) -> bool:

@@ -17,11 +17,22 @@ from tidegate.api.v1alpha1.model_status import DecisionStatus, MetricStatus
 from tidegate.errors import TerminalError
 from tidegate.rollout.analysis import Evidence, digest_of, weigh_again
 
-EXACT = ("verdict", "samples", "stable_samples", "events", "stable_events", "tolerance")
+EXACT = (
+    "verdict",
+    "samples",
+    "stable_samples",
+    "events",
+    "stable_events",
+    "windows",
+    "missing",
+    "tolerance",
+)
 ROUNDED: Mapping[str, float] = {  # by how much one unit of the last digit changes it, at most
     "estimate": 1e-3,
     "lower": 1e-3,
     "upper": 1e-3,
+    "value": 1e-3,
+    "stable_value": 1e-3,
     "evidence": 0.1,
     "safety": 0.1,
 }

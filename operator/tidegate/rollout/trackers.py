@@ -18,6 +18,7 @@ from tidegate.api.v1alpha1.model import Metric
 from tidegate.errors import TerminalError
 from tidegate.evidence.latency import BINS
 from tidegate.evidence.paired import compared, disagreed
+from tidegate.evidence.values import Compared, question_of
 from tidegate.evidence.windows import Counts, Labels
 from tidegate.statistics.difference import DifferenceTest
 from tidegate.statistics.floats import Floats
@@ -27,6 +28,7 @@ from tidegate.statistics.latency import (
     increase_of_bins,
     latency_tables,
 )
+from tidegate.statistics.mean import MeanTest
 from tidegate.statistics.quantile import QuantileShift
 from tidegate.statistics.rate import RateTest
 from tidegate.statistics.ratio import RatioTest
@@ -240,10 +242,55 @@ class PairTracker(CountTracker[RateTest]):
         return Estimate(self.test.estimate(), *self.test.interval(alpha))
 
 
+class ValueTracker(Tracker[MeanTest]):
+    """What Prometheus says of both revisions, window by window."""
+
+    def __init__(self, metric: Metric, session: int | None) -> None:
+        question, between = question_of(metric), metric.range
+        if question is None or between is None:
+            raise ValueError("Prometheus takes query and range")
+        rise = metric.max_relative_increase or metric.max_absolute_increase
+        fall = metric.max_relative_drop or metric.max_absolute_drop
+        test = MeanTest(
+            float(rise) if rise is not None else -float(fall or 0),
+            float(between.min),
+            float(between.max),
+            relative=(metric.max_relative_increase or metric.max_relative_drop) is not None,
+            horizon=max(1, HORIZON_SLOTS // question.slots),
+            # No longer than this can a session have a part in the values of one arm.
+            dispersion=float(session or 1),
+        )
+        super().__init__(test)
+        self.missing = 0
+        """Windows in which both answered requests, and of one there is no value."""
+
+    def fold(self, window: Compared) -> None:
+        """Take in a window; what has no value is no evidence."""
+        if window.candidate is None or window.stable is None:
+            self.missing += 1
+            return
+        self.test.update(window.candidate, window.stable)
+        self._count(window.requests, window.stable_requests)
+
+    @override
+    def estimate(self, alpha: float) -> Estimate:
+        return Estimate(self.test.estimate(), *self.test.interval(alpha))
+
+    @override
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "missing": self.missing}
+
+    @override
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.missing = int(state["missing"])
+
+
 AnyCountTracker = ErrorTracker | LatencyTracker | ShiftTracker | PairTracker
+AnyTracker = AnyCountTracker | LabelTracker | ValueTracker
 
 
-def tracker_of(metric: Metric, session: int | None = None) -> AnyCountTracker | LabelTracker:
+def tracker_of(metric: Metric, session: int | None = None) -> AnyTracker:
     """A fresh tracker; TerminalError(InvalidSpec) for a tolerance that no test can have.
 
     `session`: how many requests share their arm, at most; None where each one is drawn.
@@ -270,12 +317,13 @@ def _phi(session: int | None) -> float | Literal["auto"]:
     return "auto" if session is None else float(session)
 
 
-_TRACKERS: Mapping[str, Callable[[Metric, int | None], AnyCountTracker | LabelTracker]] = {
+_TRACKERS: Mapping[str, Callable[[Metric, int | None], AnyTracker]] = {
     "ErrorRate": ErrorTracker,
     "LatencyQuantile": LatencyTracker,
     "PredictionShift": ShiftTracker,
     "LabelledAccuracy": LabelTracker,
     "PairedDisagreement": PairTracker,
+    "Prometheus": ValueTracker,
 }
 
 
@@ -287,6 +335,8 @@ def tolerance_in_words(metric: Metric) -> str:
         return f"+{float(metric.max_relative_increase):.0%}"
     if metric.max_absolute_drop is not None:
         return f"-{metric.max_absolute_drop}"
+    if metric.max_relative_drop is not None:
+        return f"-{float(metric.max_relative_drop):.0%}"
     return f"{metric.max_rate or metric.max_distance}"
 
 

@@ -25,6 +25,8 @@ def count(number: float) -> str:
 def counted(result: MetricStatus, metric: Metric | None = None) -> str:
     """What was seen of both arms, as one sentence."""
     seen, stable = result.samples, result.stable_samples
+    if result.windows is not None:
+        return _valued(result)
     if not seen:
         return "Nothing of the candidate could be compared yet."
     if result.source == PAIRED:
@@ -68,8 +70,40 @@ def compared(result: MetricStatus) -> str:
                 f"They disagree on {_percent(float(result.estimate), 1)} of them ({low} to {high}),"
                 f" tolerance {_percent(_tolerated(result), 1)}."
             )
+        case "Prometheus":
+            return f"The candidate's mean is {_changed(result)}; tolerance {result.tolerance}."
         case _:
             return f"The difference is {result.estimate}, tolerance {result.tolerance}."
+
+
+def _valued(result: MetricStatus) -> str:
+    """The means of what Prometheus said, and of how many windows."""
+    lacking = f" {count(result.missing)} windows had no value." if result.missing else ""
+    if not result.windows:
+        return f"No window could be compared yet.{lacking}"
+    return (
+        f"{result.value} against {result.stable_value} on stable, the means of "
+        f"{count(result.windows)} windows with {count(result.samples)} and "
+        f"{count(result.stable_samples)} requests.{lacking}"
+    )
+
+
+def _changed(result: MetricStatus) -> str:
+    """By how much a mean is higher or lower, as a share or in its own unit."""
+    as_share = result.tolerance.endswith("%")
+
+    def amount(change: float) -> str:
+        return f"{abs(change):.3g}" if not as_share else f"{100 * abs(change):.3g} %"
+
+    if result.lower is None or result.upper is None:
+        change = float(result.estimate or 0)
+        return f"about {amount(change)} {'higher' if change >= 0 else 'lower'}"
+    low, high = float(result.lower), float(result.upper)
+    if low >= 0:
+        return f"{amount(low)} to {amount(high)} higher"
+    if high <= 0:
+        return f"{amount(high)} to {amount(low)} lower"
+    return f"between {amount(low)} lower and {amount(high)} higher"
 
 
 def _tolerated(result: MetricStatus) -> float:

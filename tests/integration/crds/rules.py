@@ -35,7 +35,9 @@ DIGEST = f"sha256:{'0' * 64}"
 LABEL = "metadata.name must have at most 63 characters: it becomes the value of a label"
 STEPS = "spec.delivery.strategy.canary.steps"
 METRICS = "spec.delivery.analysis.metrics"
-ERRORS, LATENCY, PREDICTIONS, ACCURACY, AGREEMENT = (f"{METRICS}.{n}" for n in range(5))
+ERRORS, LATENCY, PREDICTIONS, ACCURACY, AGREEMENT, CONVERSION, LENGTH = (
+    f"{METRICS}.{n}" for n in range(7)
+)
 SHADOW = {"shadow": {"percent": 5, "minSamples": 300}}
 CHECKS = "spec.data.validation.rules"
 ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range(6))
@@ -102,8 +104,14 @@ MODEL = {
         "model-full", {f"{ACCURACY}.maxAbsoluteDrop": ABSENT}
     ),
     "PairedDisagreement takes maxRate": Pair("model-full", {f"{AGREEMENT}.maxRate": ABSENT}),
+    "Prometheus takes query, range and exactly one of maxAbsoluteIncrease, maxRelativeIncrease, "
+    "maxAbsoluteDrop and maxRelativeDrop": Pair(
+        "model-full",
+        {f"{CONVERSION}.maxAbsoluteDrop": "0.01"},
+        {f"{CONVERSION}.maxRelativeDrop": ABSENT, f"{CONVERSION}.maxAbsoluteDrop": "0.01"},
+    ),
     "a metric takes only the tolerance of its source: remove the other fields": Pair(
-        "model-full", {f"{ACCURACY}.maxDistance": "0.1"}
+        "model-full", {f"{ACCURACY}.window": "1m"}
     ),
     "a tolerance must be larger than 0: no number of samples proves that nothing changed": Pair(
         "model-full",
@@ -128,6 +136,34 @@ MODEL = {
         {f"{LATENCY}.maxRelativeIncrease": "0.09"},
         {f"{LATENCY}.maxRelativeIncrease": "0.1"},
     ),
+    "query must say {{revision}} where the revision's name belongs: it is asked once for each of "
+    "the two": Pair("model-full", {f"{CONVERSION}.query": "avg(conversion)"}),
+    "query takes {{revision}}, {{namespace}} and {{window}}; nothing else is filled in": Pair(
+        "model-full",
+        {f"{CONVERSION}.query": 'x{revision="{{revision}}", model="{{model}}"}'},
+        {f"{CONVERSION}.query": 'x{revision="{{revision}}", namespace="{{namespace}}"}'},
+    ),
+    "query must say [{{window}}] in place of a length of time: values that share requests are no "
+    "independent evidence": Pair(
+        "model-full",
+        {f"{CONVERSION}.query": 'sum(rate(x{revision="{{revision}}"}[5m]))'},
+        {f"{CONVERSION}.query": 'sum(rate(x{r="{{revision}}", c=~"[45].."}[{{window}}]))'},
+    ),
+    "window must be a multiple of 10s, at most 15m, such as 30s or 2m": Pair(
+        "model-full", {f"{CONVERSION}.window": "45s"}, {f"{CONVERSION}.window": "1m30s"}
+    ),
+    "range.min must be smaller than range.max": Pair(
+        "model-full", {f"{LENGTH}.range.min": "2000"}, {f"{LENGTH}.range.min": "-2000"}
+    ),
+    "the tolerance must be smaller than the range: no value could ever break it": Pair(
+        "model-full",
+        {f"{LENGTH}.maxAbsoluteIncrease": "2000"},
+        {f"{LENGTH}.maxAbsoluteIncrease": "1999"},
+    ),
+    "a relative tolerance needs a range.min of at least 0: a share of a negative value means "
+    "nothing": Pair(
+        "model-full", {f"{CONVERSION}.range.min": "-0.1"}, {f"{CONVERSION}.range.min": "0.01"}
+    ),
     "capture.samplePercent is for capture.mode Sample": Pair(
         "model-full",
         {f"{SIDECAR}.capture.mode": "All"},
@@ -143,7 +179,7 @@ MODEL = {
         {f"{SIDECAR}.log": LOG},
     ),
     "with serving.sidecar.capture.mode Off there are only metrics of source ErrorRate, "
-    "LatencyQuantile and PairedDisagreement: nothing else is counted": Pair(
+    "LatencyQuantile, PairedDisagreement and Prometheus: nothing else is counted": Pair(
         "model-full",
         UNWATCHED | {METRICS: SAMPLES["model-full"]["spec"]["delivery"]["analysis"]["metrics"]},
         UNWATCHED,

@@ -55,6 +55,32 @@ def test_metrics_without_data_are_named() -> None:
     assert "Not foretold: accuracy: no labels come back." in answer.text
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({}, "but a Pass takes 40 min at least", id="a tenth of the range"),
+        pytest.param(
+            {"maxAbsoluteDrop": "0.0001"}, "passes nothing: not in 24 h", id="a range too wide"
+        ),
+    ],
+)
+def test_what_prometheus_knows_is_not_foretold_but_bounded(
+    change: dict[str, str], words: str
+) -> None:
+    conversion = {
+        "name": "conversion",
+        "source": "Prometheus",
+        "query": "c({{revision}})",
+        "range": {"min": "0", "max": "1"},
+        "maxAbsoluteDrop": "0.1",
+        "onBreach": "Rollback",
+    }
+    delivery = model(delivery={"analysis": {"metrics": [conversion | change]}}).spec.delivery
+    answer = planned(Question("churn", delivery, BUSY, (2.0,)))
+    assert "Not foretold: conversion: how its values scatter is known to Prometheus" in answer.text
+    assert words in answer.text
+
+
 def test_the_present_traffic_is_that_of_all_revisions_answered_as_stable_does() -> None:
     story = rollout({OLD.name: 0.001, NEW.name: 0.2}, looks=6)
     traffic = present_traffic(recording_of(story), OLD.name)

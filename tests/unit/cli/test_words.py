@@ -49,6 +49,13 @@ def test_silence_asks_for_traffic() -> None:
     assert "does traffic" in missing(seen(ERRORS, samples=0), Analysis(), None)
 
 
+def test_a_metric_without_values_asks_for_its_query() -> None:
+    silent = MetricStatus(
+        name="conversion", source="Prometheus", verdict="Inconclusive", windows=0, missing=3
+    )
+    assert "does the query give one number" in missing(silent, Analysis(), None)
+
+
 def test_the_guarantee_is_that_of_the_decision() -> None:
     analysis = Analysis(alpha="0.01", beta="0.05")
     assert "fewer than 1 of 100" in guarantee("RollBack", "MetricBreached", analysis)

@@ -11,7 +11,9 @@ from typing_extensions import override
 from tidegate.api.meta import ObjectKey
 from tidegate.controllers.collector import Collector, Gathered
 from tidegate.controllers.export import Export
+from tidegate.controllers.sampler import Sampled, Sampler
 from tidegate.evidence.recording import Recording
+from tidegate.evidence.values import ValueKey
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 
 KNOWN = Gathered(
@@ -20,6 +22,7 @@ KNOWN = Gathered(
     closed_through=5,
     labels_closed_through=2,
 )
+VALUES = {ValueKey(2, "q", "churn-1"): 0.25, ValueKey(2, "q", "churn-2"): None}
 
 
 class Knowing(Collector):
@@ -30,9 +33,19 @@ class Knowing(Collector):
         return KNOWN if key == ("Model", "growth", "churn") else Gathered()
 
 
+class Sampling(Sampler):
+    """A sampler that has asked about the same Model."""
+
+    @override
+    def sampled(self, key: ObjectKey) -> Sampled:
+        return Sampled(VALUES, 7) if key == ("Model", "growth", "churn") else Sampled()
+
+
 @asynccontextmanager
 async def exporting(port: int, *, leads: bool = True) -> AsyncIterator[str]:
-    export = Export(Knowing(FakeSidecars(), lambda: 0.0, lambda _: None), lambda: leads)
+    collector = Knowing(FakeSidecars(), lambda: 0.0, lambda _: None)
+    sampler = Sampling(None, lambda: 0.0, lambda _: None)
+    export = Export(collector, sampler, lambda: leads)
     await export.start(port)
     try:
         yield f"http://127.0.0.1:{port}/evidence"
@@ -58,6 +71,9 @@ async def test_tells_what_is_closed_and_newer(unused_tcp_port: int) -> None:
     assert [k.slot for k in whole.windows] == [1, 2, 3, 4, 5]
     assert [k.slot for k in whole.labels] == [1, 2, 3, 4, 5, 6]
     assert (whole.closed_through, whole.labels_closed_through) == (5, 2)
+    # A value may come later than the windows that it is about: all that are known are told.
+    assert whole.values == newer.values == VALUES
+    assert whole.values_closed_through == 7
     assert [k.slot for k in newer.windows] == [4, 5]
     assert [k.slot for k in newer.labels] == [5, 6]
 

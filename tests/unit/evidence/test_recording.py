@@ -11,6 +11,7 @@ from tests.unit.evidence.test_windows import COUNTS, KEYS, LABELS
 from tidegate.api.v1alpha1.model import Model
 from tidegate.evidence.profile import make_profile
 from tidegate.evidence.recording import Recording, joined
+from tidegate.evidence.values import ValueKey
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 
 PROFILE = make_profile(
@@ -27,6 +28,12 @@ PARTS = st.builds(
     labels_closed_through=st.none() | st.integers(0, 9),
     windows=st.dictionaries(KEYS, COUNTS, max_size=3),
     labels=st.dictionaries(KEYS, LABELS, max_size=3),
+    values=st.dictionaries(
+        st.builds(ValueKey, st.integers(0, 9), st.just("q"), st.just("r1")),
+        st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        max_size=3,
+    ),
+    values_closed_through=st.none() | st.integers(0, 9),
     profiles=st.sampled_from([{}, {"r1": PROFILE}]),
     snapshots=st.sampled_from([(), (MODEL,)]),
 )
@@ -42,6 +49,7 @@ def test_joining_loses_no_block(parts: list[Recording]) -> None:
     whole = joined(parts)
     assert whole.windows.keys() == {k for p in parts for k in p.windows}
     assert whole.labels.keys() == {k for p in parts for k in p.labels}
+    assert whole.values.keys() == {k for p in parts for k in p.values}
     assert whole.closed_through in [p.closed_through for p in parts]
 
 
@@ -51,6 +59,12 @@ def test_of_two_parts_the_later_one_is_right() -> None:
     later = replace(early, closed_through=90, labels={key: Labels(3, 2)})
     assert joined([later, early]).labels == {key: Labels(3, 2)}
     assert joined([later, early]).slots == (7, 7)
+
+
+def test_a_part_of_an_older_version_knows_no_values() -> None:
+    older = Recording("growth", "churn").to_json()
+    del older["values"], older["valuesClosedThrough"]
+    assert Recording.from_json(older) == Recording("growth", "churn")
 
 
 def test_models_are_not_mixed() -> None:

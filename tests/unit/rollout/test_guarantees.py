@@ -12,7 +12,7 @@ from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.evidence.latency import BINS_PER_DOUBLING
 from tidegate.evidence.windows import BlockKey, Counts, Labels, merged, merged_labels
 from tidegate.rollout.analysis import Arms, Evidence, breach, metrics_of, passes, start, weigh
-from tidegate.rollout.trackers import AnyCountTracker, LabelTracker, tracker_of
+from tidegate.rollout.trackers import AnyTracker, CountTracker, LabelTracker, tracker_of
 
 ARMS = Arms("m-old", "m-new")
 SHARES = (0.05, 0.2, 0.5)  # three steps, one after the other
@@ -42,7 +42,7 @@ ANALYSIS = Analysis(
     ),
 )
 Slot = tuple[tuple[Counts, Labels], tuple[Counts, Labels]]
-Trackers = dict[str, AnyCountTracker | LabelTracker]
+Trackers = dict[str, AnyTracker]
 
 
 def slot(rng: np.random.Generator, share: float, level: float, worse: str = "") -> Slot:
@@ -79,7 +79,7 @@ def outcome(seed: int, worse: str = "") -> tuple[bool, bool]:
         for tracker in trackers.values():
             if isinstance(tracker, LabelTracker):
                 tracker.fold(labels1, labels0)
-            else:
+            elif isinstance(tracker, CountTracker):
                 tracker.fold(candidate, stable)
         rolled_back |= breach(metrics_of(ANALYSIS), trackers, ANALYSIS) is not None
         passed |= all(passes(t, ANALYSIS) for t in trackers.values())

@@ -91,3 +91,44 @@ def test_nothing_compared_is_said() -> None:
 def test_whatever_an_old_object_lacks_there_are_words(source: str, tolerance: str) -> None:
     bare = MetricStatus(name="m", source=source, verdict="Fail", estimate="0.1")
     assert told(bare.model_copy(update={"tolerance": tolerance, "samples": 5, "events": None}))
+
+
+def valued(**changes: object) -> MetricStatus:
+    status = MetricStatus(
+        name="conversion",
+        source="Prometheus",
+        verdict="Inconclusive",
+        samples=4120,
+        stable_samples=37000,
+        value="0.0412",
+        stable_value="0.0438",
+        windows=38,
+        missing=0,
+        tolerance="-5%",
+    )
+    return status.model_copy(update=changes)
+
+
+def test_values_are_told_as_means_of_windows() -> None:
+    assert counted(valued()) == (
+        "0.0412 against 0.0438 on stable, the means of 38 windows with 4,120 and 37,000 requests."
+    )
+    assert counted(valued(missing=2)).endswith(" requests. 2 windows had no value.")
+    assert counted(valued(windows=0, missing=2, samples=0)) == (
+        "No window could be compared yet. 2 windows had no value."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lower": "-0.094", "upper": "-0.02"}, "2 % to 9.4 % lower; tolerance -5%"),
+        ({"lower": "0.01", "upper": "0.2"}, "1 % to 20 % higher; tolerance -5%"),
+        ({"lower": "-0.1", "upper": "0.2"}, "between 10 % lower and 20 % higher"),
+        ({}, "about 5.94 % lower"),
+        ({"tolerance": "-0.002", "lower": "-0.004", "upper": "0.001"},
+         "between 0.004 lower and 0.001 higher; tolerance -0.002"),
+    ],
+)  # fmt: skip
+def test_a_mean_is_told_in_the_unit_of_its_tolerance(changes: dict[str, str], words: str) -> None:
+    assert words in compared(valued(estimate="-0.0594", **changes))

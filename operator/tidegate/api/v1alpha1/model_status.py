@@ -63,6 +63,13 @@ class MetricStatus(ApiModel):
     samples: int = 0
     """Rows or requests of the candidate that were compared."""
     stable_samples: int = 0
+    value: str | None = None
+    """Prometheus: the mean of the candidate's values; absent for the other sources, as are"""
+    stable_value: str | None = None
+    windows: int | None = None
+    """in how many windows both had a value,"""
+    missing: int | None = None
+    """and in how many more both answered requests, and one of them had none."""
     events: int | None = None
     """Samples of the candidate that were bad: errors, wrong answers, or slower than stable's
     quantile and the tolerance. Absent where the metric counts no events."""
@@ -79,6 +86,8 @@ class EditedMetric(ApiModel):
     name: str
     after: int
     labels_after: int
+    values_after: int | None = None
+    """Absent where nothing is asked of Prometheus."""
 
 
 class EvidenceStatus(ApiModel):
@@ -94,7 +103,9 @@ class EvidenceStatus(ApiModel):
     through: int
     """up to this one,"""
     labels_through: int
-    """and the labels of slots up to this one."""
+    """and the labels of slots up to this one,"""
+    values_through: int | None = None
+    """and what Prometheus said of windows that ended in slots up to this one."""
     edited: Annotated[tuple[EditedMetric, ...], Field(json_schema_extra=list_map("name"))] = ()
     digest: str
     """SHA-256 of everything that was counted in them, in its order."""

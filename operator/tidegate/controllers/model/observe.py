@@ -51,7 +51,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         revisions[wanted.revision.name] = wanted.revision
     label = names.child_name(model.metadata.name)
     slices = cluster.store.labelled(ENDPOINT_SLICES, namespace, names.LABEL_MODEL, label)
-    gathered = cluster.collector.gathered(key)
+    gathered, sampled = cluster.collector.gathered(key), cluster.sampler.sampled(key)
     policy = policy_of(model, cluster.drift_policies(model.metadata.namespace))
     pods, unready = _pods(slices)
     return Observed(
@@ -71,6 +71,10 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         labels_closed_through=gathered.labels_closed_through,
         lost=gathered.lost,
         profiles=gathered.profiles,
+        values=sampled.values,
+        values_closed_through=sampled.closed_through,
+        asks_prometheus=cluster.sampler.has_server,
+        unanswered=sampled.problem,
         mark_key=mark_key(cluster.signing_key, uid),
         drift=_drift(model, policy),
         drift_window_seconds=duration(policy.spec.window.size).total_seconds() if policy else None,

@@ -125,6 +125,8 @@ def _weigh(
         seen.closed_through,
         seen.labels_closed_through,
         layout_of(seen.profiles.get(candidate.name), seen.profiles.get(stable.name)),
+        seen.values,
+        seen.values_closed_through,
     )
     weighed = analysis.weigh(spec, old.cursor, arms, evidence)
     return weighed.cursor, weighed

@@ -15,8 +15,11 @@ from tidegate.controllers.model.observe import observe
 from tidegate.controllers.model.plan import Plan, plan
 from tidegate.controllers.model.state import Observed, Pod, public_name
 from tidegate.controllers.model.status import status
+from tidegate.controllers.sampler import Wanted
 from tidegate.errors import TerminalError
+from tidegate.evidence.values import question_of
 from tidegate.evidence.windows import SLOT_SECONDS, slot_of
+from tidegate.rollout.analysis import metrics_of
 from tidegate.traffic.signing import public_pem, seal
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     model = cluster.model(key)
     if model is None or model.metadata.deletion_timestamp is not None:
         cluster.collector.forget(key)
+        cluster.sampler.forget(key)
         cluster.metrics.forget(key.namespace, key.name)
         if cluster.decision_log is not None:
             cluster.decision_log.forget(key)
@@ -45,6 +49,7 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     # next push or from the ConfigMap. Should the write never come to pass, the next look sees
     # that pods are ahead of what is stored, and tells them anew.
     _follow(key, seen, step, sealed, cluster, now)
+    _sample(key, seen, step, cluster)
     refused = await _apply(seen, step, sealed, cluster)
     await _tell(seen, step, cluster)
     _measure(seen, step, cluster, now)
@@ -119,6 +124,18 @@ def _follow(
         generation=step.routing.generation if step.routing else 0,
         envelope=sealed.envelope if sealed else None,
     )
+
+
+def _sample(key: ObjectKey, seen: Observed, step: Plan, cluster: Cluster) -> None:
+    """Have Prometheus asked about both revisions, while they are compared."""
+    begun = step.rollout.evidence if step.rollout is not None else None
+    if begun is None or step.stable is None or step.candidate is None:
+        cluster.sampler.follow(key, Wanted(), after=0)
+        return
+    asked = (question_of(m) for m in metrics_of(seen.model.spec.delivery.analysis))
+    questions = tuple({q.id: q for q in asked if q is not None}.values())
+    revisions = (step.candidate.name, step.stable.name) if questions else ()
+    cluster.sampler.follow(key, Wanted(questions, revisions), after=begun.after)
 
 
 def _targets(pods: Iterable[Pod], *, ready: bool) -> Iterator[Target]:

@@ -9,6 +9,7 @@ from tidegate.api.names import Reason, child_name, short_hash
 from tidegate.api.v1alpha1.model import Model
 from tidegate.api.v1alpha1.model_status import DriftStatus
 from tidegate.evidence.profile import Profile
+from tidegate.evidence.values import Values
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.traffic.routing import Routing
 
@@ -135,6 +136,12 @@ class Observed:
     lost: int = 0
     """Requests that pods have counted and could not tell of."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
+    values_closed_through: int | None = None
+    asks_prometheus: bool = True
+    """Whether the operator knows a Prometheus to ask."""
+    unanswered: str = ""
+    """Why Prometheus has not told the newest values."""
     mark_key: str = ""
     """What the pods sign their marks with, see `traffic.marks`."""
     drift: DriftStatus | None = None

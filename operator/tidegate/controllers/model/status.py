@@ -78,7 +78,7 @@ def _stable(seen: Observed, plan: Plan, now: datetime) -> RevisionStatus | None:
     old = seen.model.status.stable
     ready = seen.ready(plan.stable.name)
     since = old.since if old is not None and old.revision == plan.stable.name else ""
-    return _revision(seen, plan.stable, 100 - _weight(seen), since or (_at(now) if ready else ""))
+    return _revision(seen, plan.stable, 100, since or (_at(now) if ready else ""))
 
 
 def _candidate(seen: Observed, plan: Plan, now: datetime) -> RevisionStatus | None:
@@ -213,6 +213,16 @@ def _guarded(seen: Observed) -> Condition:
     if not metrics_of(spec) or not steps_of(seen.model.spec.delivery):
         message = "No evidence is asked for: set delivery.analysis.metrics and a canary strategy."
         return _condition(seen, ConditionType.GUARDED, "False", Reason.NO_ANALYSIS, message)
+    asking = ", ".join(m.name for m in metrics_of(spec) if m.source == "Prometheus")
+    if asking and not seen.asks_prometheus:
+        message = (
+            f"{asking}: the operator knows no Prometheus to ask, so there will be no verdict; set "
+            "prometheus.url in the values of its chart."
+        )
+        return _condition(seen, ConditionType.GUARDED, "False", Reason.NO_PROMETHEUS, message)
+    if asking and seen.unanswered:
+        reason = Reason.METRIC_UNANSWERED
+        return _condition(seen, ConditionType.GUARDED, "False", reason, seen.unanswered)
     listed = ", ".join(m.name for m in metrics_of(spec))
     waits = "and an analysis step waits for a Pass" if analysed else "in the background only"
     reason = Reason.DEFAULT_ANALYSIS if spec.metrics is None else Reason.ANALYSIS_CONFIGURED

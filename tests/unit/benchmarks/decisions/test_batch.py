@@ -6,7 +6,7 @@ from benchmarks.decisions import batch, ours, worlds
 from benchmarks.decisions.worlds import RAMP, Errors, Histograms, World
 
 from tidegate.api.v1alpha1.model import Metric
-from tidegate.rollout.trackers import LabelTracker, tracker_of
+from tidegate.rollout.trackers import CountTracker, tracker_of
 
 RUNS = 1
 WORLDS = (
@@ -32,7 +32,7 @@ def by_tracker(
     metric: Metric, data: Errors | Histograms, run: int, session: int | None
 ) -> list[float]:
     tracker = tracker_of(metric, session)
-    assert not isinstance(tracker, LabelTracker)
+    assert isinstance(tracker, CountTracker)
     found = []
     for candidate, stable in ours.blocks(metric, data, run):
         tracker.fold(candidate, stable)

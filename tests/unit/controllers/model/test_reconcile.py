@@ -141,7 +141,7 @@ class ScriptedCollector(Collector):
 class World:
     """An API server, a kubelet that starts pods at once, clients, and an operator that may die."""
 
-    metrics: tuple[Mapping[str, str], ...] = (ERRORS,)
+    metrics: tuple[Mapping[str, Any], ...] = (ERRORS,)
     history = 10
 
     def __init__(self, *, error: float, strategy: Mapping[str, Any] = CANARY) -> None:
