@@ -4,16 +4,18 @@ import asyncio
 from random import Random
 
 import pytest
+from tests.unit.sidecar.front import Kept
 from tests.unit.sidecar.harness import CANDIDATE, STABLE, get, mark, post, routing
 
 from tidegate.evidence.windows import UNDRAWN
 from tidegate.sidecar.proxy.capture import Capture
-from tidegate.sidecar.proxy.desk import ANSWER_SECONDS, FORWARD_GRACE_SECONDS, Desk
+from tidegate.sidecar.proxy.desk import Desk
 from tidegate.sidecar.proxy.exchange import Exchange
 from tidegate.sidecar.proxy.heads import parse_request, parse_response
+from tidegate.sidecar.proxy.lane import ANSWER_SECONDS
 from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Split, Tcp, Unix
-from tidegate.sidecar.records import Flag, Record
+from tidegate.sidecar.records import Flag
 from tidegate.sidecar.records import Kind as Outcome
 from tidegate.traffic.marks import Kind
 from tidegate.traffic.routing import Match
@@ -21,20 +23,6 @@ from tidegate.traffic.routing import Match
 NOW = 1000.0
 MONITOR = Unix("/nowhere")
 EVERYTHING = Capture(Random(1).random)
-
-
-class Kept:
-    """Keeps what is sent to the monitor."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def send(self, record: Record) -> None:
-        self.records.append(record)
-
-    @property
-    def outcomes(self) -> list[tuple[Outcome, int, str]]:
-        return [(r.kind, r.status, r.revision) for r in self.records]
 
 
 @pytest.fixture
@@ -102,19 +90,14 @@ def test_failures_carry_no_bodies(kept: Kept) -> None:
 def test_a_model_that_does_not_answer_is_a_timeout(kept: Kept) -> None:
     local = desk(kept)
     exchange = begin(local, post(b"{}"))
-    assert not local.overdue(exchange, NOW + ANSWER_SECONDS)
-    assert local.overdue(exchange, NOW + ANSWER_SECONDS + 1)
-    local.fail(exchange, 504, NOW + ANSWER_SECONDS + 1)
+    local.fail(exchange, 504, NOW + 61)
     assert kept.outcomes == [(Outcome.TIMEOUT, 504, STABLE)]
 
 
 def test_a_candidate_that_does_not_answer_is_unreachable(kept: Kept) -> None:
     split = desk(kept, 100)
     exchange = begin(split, post(b"{}"))
-    assert not split.overdue(exchange, NOW + ANSWER_SECONDS + 1), "its own sidecar says so first"
-    late = NOW + ANSWER_SECONDS + FORWARD_GRACE_SECONDS + 1
-    assert split.overdue(exchange, late)
-    split.fail(exchange, 504, late)
+    split.fail(exchange, 504, NOW + 66)
     assert kept.outcomes == [(Outcome.UNREACHABLE, 0, CANDIDATE)]
 
 
@@ -198,10 +181,17 @@ def test_a_matched_request_that_fails_is_no_evidence_against_the_candidate(kept:
 def test_a_client_that_leaves(kept: Kept) -> None:
     local = desk(kept)
     waiting, reading = begin(local, post(b"{}")), begin(local, post(b"{}"))
+    stuck = begin(local, post(b"{}"))
     answer(reading)
-    local.client_left(waiting, NOW + 3)
-    local.client_left(reading, NOW + 3)
-    assert kept.outcomes == [(Outcome.TIMEOUT, 0, STABLE), (Outcome.ANSWERED, 200, STABLE)]
+    answer(stuck)
+    local.client_left(waiting, NOW + 3, stalled=False)
+    local.client_left(reading, NOW + 3, stalled=False)
+    local.client_left(stuck, NOW + 30, stalled=True)
+    assert kept.outcomes == [
+        (Outcome.TIMEOUT, 0, STABLE),
+        (Outcome.ANSWERED, 200, STABLE),
+        (Outcome.TIMEOUT, 0, STABLE),
+    ]
     assert kept.records[1].flags & Flag.INCOMPLETE
     assert kept.records[1].request == b""
 

@@ -1,4 +1,4 @@
-"""What ends a connection that does not move on: real sockets, and a clock that the test turns."""
+"""What ends a connection whose client does not move on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,49 +6,16 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from tests.unit.sidecar.conftest import Connect
-from tests.unit.sidecar.harness import STABLE, Connection, eventually, get
+from tests.unit.sidecar.front import Front, fronted
+from tests.unit.sidecar.harness import Connection, get
 from tests.unit.sidecar.upstream import Asked, response, upstream
 
 from tidegate.sidecar.proxy import desk as desk_module
-from tidegate.sidecar.proxy.capture import Capture
-from tidegate.sidecar.proxy.client import Client
-from tidegate.sidecar.proxy.desk import Desk
-from tidegate.sidecar.proxy.shadow import Shadow
-from tidegate.sidecar.proxy.split import Split, Tcp, Unix
-from tidegate.sidecar.records import Record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNFINISHED = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
 LARGE = 64 << 20
-
-
-class Nowhere:
-    """Takes records and forgets them."""
-
-    def send(self, record: Record) -> None:
-        pass
-
-
-class Front:
-    """The traffic port inside this process, and the time that it is told."""
-
-    def __init__(self, desk: Desk, port: int) -> None:
-        self.desk = desk
-        self.port = port
-        self._now = asyncio.get_running_loop().time()
-
-    def wait(self, seconds: int) -> None:
-        """Let so much time pass, with a sweep for each second."""
-        for _ in range(seconds):
-            self._now += 1
-            self.desk.sweep(self._now)
-
-    async def clients(self, count: int) -> None:
-        async def there() -> bool:
-            return len(self.desk.clients) == count
-
-        await eventually(there)
 
 
 async def answer(asked: Asked) -> bytes:
@@ -59,16 +26,8 @@ async def answer(asked: Asked) -> bytes:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def front() -> AsyncIterator[Front]:
-    loop = asyncio.get_running_loop()
-    async with upstream(answer) as model:
-        split = Split(STABLE, Tcp("127.0.0.1", model.port), lambda: 0.5)
-        sink, capture = Nowhere(), Capture(lambda: 0.5)
-        desk = Desk("pod", b"s" * 32, split, Unix("/nowhere"), sink, capture, Shadow(sink))
-        server = await loop.create_server(lambda: Client(desk, loop), "127.0.0.1", 0)
-        async with server:
-            yield Front(desk, server.sockets[0].getsockname()[1])
-            desk.draining = True
-            desk.sweep(loop.time())
+    async with upstream(answer) as model, fronted(model.port) as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -183,9 +142,4 @@ async def arrived(front: Front, writer: asyncio.StreamWriter) -> None:
 
 async def slow(front: Front) -> None:
     """Wait until the front has an answer that its only client does not take."""
-
-    async def waits() -> bool:
-        (client,) = front.desk.clients
-        return isinstance(client, Client) and client._slow
-
-    await eventually(waits)
+    await front.client(lambda client: client._slow)

@@ -1,6 +1,8 @@
 """A client's connection: requests in, answers out, in order, byte for byte."""
 
 import asyncio
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from time import monotonic
 from typing import cast
 
@@ -24,6 +26,9 @@ from tidegate.sidecar.proxy.split import Target
 from tidegate.sidecar.proxy.upstream import Upstream
 
 BUFFER_BYTES = 262144  # what may wait on either side before its sender is made to wait
+# A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
+FORWARD_GRACE_SECONDS = 5.0
+AT_ONCE = pack("ii", 1, 0)  # so that a connection ends with a reset, which is no plain end
 
 
 class Client(asyncio.Protocol):
@@ -72,6 +77,7 @@ class Client(asyncio.Protocol):
         if self._closing:
             return
         if self._tunnel and self._upstream is not None:
+            self._patience.moved = True
             self._upstream.write(data)
             return
         self._inbox = self._inbox + data if self._inbox else data
@@ -224,18 +230,19 @@ class Client(asyncio.Protocol):
         exchange = self._exchange
         if self._tunnel:
             self._close()
-        elif exchange is not None and exchange.answer is None and not self._ended:
+        elif exchange is None:
+            return
+        elif self._ended:  # the upstream takes a client that sends no more for one that has left
+            self._leave()
+            self._tear(exchange)
+        elif exchange.answer is None:
             self._fail(exchange, 502)
-        elif exchange is not None and exchange.answer is None:
-            self._leave()  # the upstream takes a client that sends no more for one that has left
-            self._close()
-        elif exchange is not None:
-            self._desk.broke_off(exchange)
-            self._retire()
-            self._close()
+        else:
+            self._break_off(exchange)
 
     def upstream_congested(self, *, congested: bool) -> None:
         self._congested = congested
+        self._patience.moved = True
         self._regulate()
 
     def answer_begins(self, head: ResponseHead) -> None:
@@ -266,10 +273,12 @@ class Client(asyncio.Protocol):
             exchange.given.add(part)
 
     def pass_on(self, data: bytes) -> None:
+        self._patience.moved = True
         self._transport.write(data)
 
     def flush(self) -> None:
         if self._outbox:
+            self._patience.moved = True
             self._transport.write(b"".join(self._outbox))
             self._outbox.clear()
 
@@ -295,14 +304,16 @@ class Client(asyncio.Protocol):
     # Ends
 
     def sweep(self, now: float) -> None:
-        """Give up on an answer that takes too long, and on a client that does."""
+        """Give up on whoever keeps the other waiting for too long."""
         exchange = self._exchange
-        if exchange is not None and exchange.answer is None and self._desk.overdue(exchange, now):
-            self._fail(exchange, 504)
-        elif exchange is None and self._desk.hanging_up and not self._tunnel:
+        if exchange is None and self._desk.hanging_up and not self._tunnel:
             self._close()
-        phase = self._phase()
-        if self._patience.exhausted(phase, self._transport.get_write_buffer_size(), now):
+        phase, buffered, grace = self._phase(), self._transport.get_write_buffer_size(), 0.0
+        if exchange is not None and self._upstream is not None:
+            buffered += self._upstream.unsent
+            if exchange.route.mark:
+                grace = FORWARD_GRACE_SECONDS
+        if self._patience.exhausted(phase, buffered, now, grace):
             self._run_out(phase)
 
     def _phase(self) -> Phase:
@@ -315,15 +326,25 @@ class Client(asyncio.Protocol):
             return Phase.LINGER
         if exchange is None:
             return Phase.HEAD if self._inbox else Phase.IDLE
-        if exchange.framing.done or exchange.answer is not None or self._paused:
-            return Phase.OPEN
-        return Phase.BODY
+        is_models_turn = exchange.framing.done or self._paused
+        if exchange.answer is None:
+            return Phase.MODEL if is_models_turn else Phase.BODY
+        if not is_models_turn:
+            return Phase.OPEN  # it has begun to answer, and may well want the rest first
+        return Phase.EVENT if exchange.answer.has_events else Phase.REST
 
     def _run_out(self, phase: Phase) -> None:
+        exchange = self._exchange
         if phase is Phase.HEAD:
             self._reply(408)
-        elif phase is Phase.BODY and self._exchange is not None:
-            self._give_up(self._exchange, 408)
+        elif exchange is None:
+            self._abort()
+        elif phase is Phase.BODY:
+            self._give_up(exchange, 408)
+        elif phase is Phase.MODEL:
+            self._fail(exchange, 504)
+        elif phase in (Phase.REST, Phase.EVENT):
+            self._break_off(exchange)
         else:
             self._abort()
 
@@ -335,6 +356,22 @@ class Client(asyncio.Protocol):
         self._desk.fail(exchange, status, monotonic())
         self._abandon(status, self._desk.id_header(exchange))
 
+    def _break_off(self, exchange: Exchange) -> None:
+        """The model does not go on with its answer."""
+        self._desk.broke_off(exchange)
+        self._retire()
+        self._tear(exchange)
+
+    def _tear(self, exchange: Exchange) -> None:
+        """Close; a client that has half of an answer must not take it for a whole one."""
+        if self._upstream is not None:
+            self._upstream.close()
+        if exchange.answer is not None and exchange.answer.until_close:
+            self._transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, AT_ONCE)
+            self._abort()
+        else:
+            self._close()
+
     def _give_up(self, exchange: Exchange, status: int) -> None:
         """The client broke the rules in the middle of its request."""
         if exchange.answer is None:
@@ -345,7 +382,8 @@ class Client(asyncio.Protocol):
     def _leave(self) -> None:
         exchange = self._exchange
         if exchange is not None and exchange.framing.done:
-            self._desk.client_left(exchange, monotonic())
+            stalled = self._patience.is_stalled
+            self._desk.client_left(exchange, monotonic(), stalled=stalled)
         self._retire()
 
     def _retire(self) -> None:

@@ -14,9 +14,6 @@ from tidegate.sidecar.proxy.split import Route, Split, Target
 from tidegate.sidecar.records import Kind, Record
 from tidegate.traffic import marks
 
-ANSWER_SECONDS = 60.0
-# A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
-FORWARD_GRACE_SECONDS = 5.0
 FEEDBACK_PATH = b"/feedback"
 CALLER_ID_LIMIT = 512  # bytes
 _CALLER_ID = re.compile(rb"\r\n(ce-id|x-request-id):[\t ]*+([^\r]*+)", re.IGNORECASE)
@@ -123,10 +120,6 @@ class Desk:
         self._number(exchange)
         return True
 
-    def overdue(self, exchange: Exchange, now: float) -> bool:
-        grace = FORWARD_GRACE_SECONDS if exchange.route.mark else 0.0
-        return exchange.framing.done and 0 < exchange.started < now - ANSWER_SECONDS - grace
-
     def finish(self, exchange: Exchange) -> None:
         """An answer has gone out completely."""
         answer = exchange.answer
@@ -156,15 +149,20 @@ class Desk:
         else:
             self._count(exchange, Kind.ANSWERED, status)
 
-    def client_left(self, exchange: Exchange, now: float) -> None:
-        """The client did not wait for the whole answer: without its head, that is a timeout."""
+    def client_left(self, exchange: Exchange, now: float, *, stalled: bool) -> None:
+        """The client did not wait for the whole answer.
+
+        That is a timeout if there was no answer yet, or if it had `stalled`.
+        """
         if exchange.route.mark:
             return  # the pod that answers sees it too
-        if exchange.answer is None:
+        answer = exchange.answer
+        if answer is None:
             exchange.answered_at = now
+        if answer is None or stalled:
             self._count(exchange, Kind.TIMEOUT)
         else:
-            self._count(exchange, Kind.ANSWERED, exchange.answer.status)
+            self._count(exchange, Kind.ANSWERED, answer.status)
 
     def _count(
         self, exchange: Exchange, kind: Kind, status: int = 0, *, complete: bool = False

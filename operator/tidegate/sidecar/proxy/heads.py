@@ -31,6 +31,12 @@ _REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++) ([!-~]++) HTTP/1\.([01])
 _RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*+)?\r\n" + _FIELDS)
 _FOUND = re.compile(rb"\r\n(%b):[\t ]*+([^\r]*+)" % b"|".join(_WANTED), re.IGNORECASE)
 _AUTHORITY = re.compile(rb"[0-9A-Za-z._~%!$&'()*+;=:\[\]-]*+")
+_EVENTS = re.compile(
+    rb"\r\ncontent-type:[\t ]*+"
+    rb"(?:text/event-stream|application/(?:x-ndjson|jsonl|json-seq)|multipart/x-mixed-replace)"
+    rb"[;\t \r]",
+    re.IGNORECASE,
+)
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
@@ -48,6 +54,11 @@ class Head:
     """Of a body that is not chunked; None if the connection's end is its end."""
     keep_alive: bool
     encoding: bytes
+
+    @property
+    def until_close(self) -> bool:
+        """Whether the connection's end is the body's."""
+        return self.length is None and not self.chunked
 
     @property
     def wrapped(self) -> bool:
@@ -77,6 +88,11 @@ class ResponseHead(Head):
 
     status: int
     has_id: bool
+
+    @property
+    def has_events(self) -> bool:
+        """Whether silence is a part of the answer, because events come when they happen."""
+        return _EVENTS.search(self.raw) is not None
 
 
 def parse_request(raw: bytes) -> RequestHead:

@@ -65,6 +65,11 @@ class Upstream(asyncio.Protocol):
     def reusable(self, now: float) -> bool:
         return not self.closed and now - self._idle_since < IDLE_SECONDS
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the other end to take them."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def expect(self, method: bytes) -> None:
         """An answer to a request of this method is due."""
         self._method = method
