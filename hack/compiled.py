@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "operator/tidegate"
-PROXY = "capture", "channel", "client", "desk", "exchange", "heads", "patience", "split"
+PROXY = "capture", "channel", "client", "desk", "exchange", "heads", "patience", "relay", "split"
 MODULES = (
     "tidegate/evidence/ids.py",
     "tidegate/sidecar/framing.py",
