@@ -45,7 +45,8 @@ class Books:
                 if all(member.closed_through for member in self.members.values()):
                     begun.set()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), PULL_SECONDS)
+                    async with asyncio.timeout(PULL_SECONDS):
+                        await stop.wait()
             await asyncio.sleep(SETTLING_SECONDS)
             await self._pull(sidecars)
             # A clock that was ahead has closed slots ahead: what came since counts behind them.

@@ -89,7 +89,8 @@ class Faults:
                     waiting.remove(kind)
                     busy[kind] = group.create_task(self._inflict(kind))
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._rng.uniform(0.5, 3.0))
+                    async with asyncio.timeout(self._rng.uniform(0.5, 3.0)):
+                        await stop.wait()
 
     async def _inflict(self, kind: str) -> None:
         self._world.happened[kind] += 1

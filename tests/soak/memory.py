@@ -33,7 +33,8 @@ class Memory:
                 for role, size in pod.memory().items():
                     self._samples[f"{role} of {pod.uid}"].append((time.monotonic(), size))
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SAMPLE_SECONDS)
+                async with asyncio.timeout(SAMPLE_SECONDS):
+                    await stop.wait()
 
     def peaks(self) -> dict[str, tuple[int, int]]:
         """The most that each process took in the first and in the last third of the time."""

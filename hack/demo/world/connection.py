@@ -34,13 +34,15 @@ class Connection:
         """The answer to a request; a kept connection that proves dead is replaced once."""
         was_kept = self._streams is not None
         try:
-            return await asyncio.wait_for(self._exchange(path, body), ANSWER_SECONDS)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._exchange(path, body)
         except (TimeoutError, OSError):
             self._close()
             if not was_kept:
                 raise
         try:
-            return await asyncio.wait_for(self._exchange(path, body), ANSWER_SECONDS)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._exchange(path, body)
         except (TimeoutError, OSError):
             self._close()
             raise

@@ -133,7 +133,8 @@ async def _count(end: ChannelEnd, intake: Intake, uploader: Uploader | None) -> 
         if uploader is not None:
             uploader.wake()
         try:
-            await asyncio.wait_for(end.closed.wait(), TICK_SECONDS)
+            async with asyncio.timeout(TICK_SECONDS):
+                await end.closed.wait()
         except TimeoutError:
             continue
 
