@@ -110,7 +110,7 @@ class Skew:
 
     def _table(self, counts: Counts, into: NDArray[np.intp]) -> Floats:
         features, width = len(self._layout.features), GROUPS + SPECIAL_BINS
-        flat = np.fromiter(chain.from_iterable(counts.features), dtype=np.float64)
+        flat = np.fromiter(chain.from_iterable(counts.features), np.float64, into.size)
         found = np.bincount(into, weights=flat, minlength=features * width + 1)
         return np.asarray(found[:-1].reshape(features, width), dtype=np.float64)
 

@@ -61,9 +61,11 @@ def log_normaliser(psi: ArrayLike, n1: ArrayLike, n0: ArrayLike, m: ArrayLike) -
     """
     psi, m, n1, rows = np.asarray(psi), np.asarray(m), np.asarray(n1), np.add(n1, n0)
     few, many = np.minimum(m, n1), np.maximum(m, n1)
-    forth = few * np.log1p(many / rows * (psi - 1.0))
+    forth, rare = few * np.log1p(many / rows * (psi - 1.0)), few + many <= rows
+    if rare.all():
+        return np.asarray(forth)
     back = few * np.log(psi) + (rows - many) * np.log1p(few / rows * (1.0 / psi - 1.0))
-    return np.asarray(np.where(few + many <= rows, forth, back))
+    return np.asarray(np.where(rare, forth, back))
 
 
 def log_normaliser_of_rates(psi: ArrayLike, n1: ArrayLike, n0: ArrayLike, m: ArrayLike) -> Floats:
