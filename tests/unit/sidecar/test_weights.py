@@ -1,8 +1,11 @@
 """Who answers: weights, the candidate's failures, and the pods of other revisions."""
 
 import asyncio
+import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from math import sqrt
 from pathlib import Path
 
@@ -30,6 +33,7 @@ from tidegate.traffic.routing import Match
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REQUESTS = 5000
+REQUESTS_TOTAL = "tidegate_requests_total"
 
 
 async def candidate_answer(_asked: Asked) -> bytes:
@@ -154,6 +158,39 @@ async def test_an_unreachable_candidate_fails_no_request_and_is_counted(
         return unreachable + served == 400 and 100 < unreachable < 300
 
     await eventually(counted)
+
+
+@asynccontextmanager
+async def swallowing() -> AsyncIterator[int]:
+    """The port of a node that answers no attempt to connect, as one does that is gone."""
+    with socket.socket() as listener, socket.socket() as last:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        last.connect(listener.getsockname())  # the only one that there is room for
+        yield listener.getsockname()[1]
+
+
+async def test_a_candidate_that_takes_no_connection_holds_no_request_up_for_long(
+    proxy: Sidecar, stable: Upstream
+) -> None:
+    large = bytes(range(250)) * 80_000  # 20 MB: much more than waits in the proxy meanwhile
+    async with swallowing() as port:
+        await proxy.route(routing(1, port, 100))
+        began = time.monotonic()
+        replies = await asyncio.gather(*(once(proxy.port, post(b)) for b in (b"{}", large)))
+        took = time.monotonic() - began
+    assert [reply.status for reply in replies] == [200, 200]
+    assert 1.0 <= took < 10.0  # generous: the machine may be busy
+    assert sorted((asked.body for asked in stable.asked), key=len) == [b"{}", large]
+    await proxy.monitor_up()
+
+    async def counted() -> bool:
+        numbers = await proxy.scrape()
+        return sum(n for name, n in numbers.items() if REQUESTS_TOTAL in name) == 2
+
+    await eventually(counted)
+    unreachable = f'{REQUESTS_TOTAL}{{code="unreachable",revision="{CANDIDATE}",track="candidate"}}'
+    assert (await proxy.scrape())[unreachable] == 2
 
 
 async def test_a_candidate_that_breaks_off_is_counted_and_not_asked_twice(
