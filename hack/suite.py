@@ -52,7 +52,9 @@ LINT = Tier("lint", ("lint",), program=("make", "--no-print-directory"))
 UNIT = Tier("unit", ())
 # A control plane of its own: two runs on a machine leave each other alone.
 INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
-TROUBLES = tuple(f"tests/e2e/test_{name}.py" for name in ("faults", "routing", "troubles"))
+TROUBLES = tuple(
+    f"tests/e2e/test_{name}.py" for name in ("faults", "foreign_cluster", "routing", "troubles")
+)
 E2E = Tier(
     "e2e",
     ("tests/e2e", *(f"--ignore={file}" for file in TROUBLES)),

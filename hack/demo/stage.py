@@ -7,14 +7,13 @@ from pathlib import Path
 from string import Template
 
 import yaml
+from hack.cluster.instance import cache_directory
 from hack.demo.watch import MODEL, NAMESPACE, POLICY
 from hack.target import CLUSTER, ROOT, Target, TargetError, release
 
 # Names of its own: a Tidegate that is there already is neither changed nor removed.
 RELEASE, SYSTEM_NAMESPACE = "tidegate-demo", "tidegate-demo-system"
 MANIFESTS = Path(__file__).parent / "manifests"
-# Remembers, from `make demo` to `make demo-down`, that the cluster was made for the demo.
-RECORD = Path.home() / ".cache/tidegate/demo.json"
 INSTALL_SECONDS, READY_SECONDS, DELETE_SECONDS = 180, 120, 120
 
 
@@ -111,12 +110,19 @@ class Stage:
 def remember(target: Target) -> None:
     """Note for `down` whether the cluster goes with the demo."""
     if target.made:
-        RECORD.parent.mkdir(parents=True, exist_ok=True)
-        RECORD.write_text(json.dumps({"made": target.made}))
+        record = _record()
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps({"made": target.made}))
 
 
 def forget() -> None:
     """Take the cluster down if it was made for the demo."""
-    if RECORD.exists():
-        release(json.loads(RECORD.read_text())["made"])
-        RECORD.unlink()
+    record = _record()
+    if record.exists():
+        release(json.loads(record.read_text())["made"])
+        record.unlink()
+
+
+def _record() -> Path:
+    """Remembers, from `make demo` to `make demo-down`, that the cluster was made for the demo."""
+    return cache_directory() / "demo.json"
