@@ -85,3 +85,10 @@ capabilities:
   resources: [events]
   verbs: [create, patch]
 {{- end -}}
+
+{{/* Not empty if Prometheus is asked with a token, or checked by certificates of its own. */}}
+{{- define "tidegate.asksWithSecrets" -}}
+{{- with .Values.prometheus }}
+{{- if and .url (or .tokenSecret.name .caSecret.name) }}true{{ end }}
+{{- end }}
+{{- end }}

@@ -15,6 +15,10 @@ pytestmark = pytest.mark.apiserver
 PREFERRED = "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0]"
 EVERYTHING = {
     "networkPolicy.enabled": "true",
+    "prometheus.url": "https://prometheus.monitoring:9091/base",
+    "prometheus.tokenSecret.name": "reader",
+    "prometheus.caSecret.name": "authority",
+    "prometheus.caSecret.key": "root.pem",
     "imagePullSecrets[0].name": "registry",
     "priorityClassName": "system-cluster-critical",
     "nodeSelector.zone": "a",
@@ -71,6 +75,40 @@ def test_server_takes_every_object(
         answer = apiserver.create(manifest, dry_run=True)
         exists = answer.code == 409  # CRDs, which other tests have put there
         assert answer.accepted or exists, (manifest["kind"], answer.refusals)
+
+
+def test_prometheus_is_asked_with_what_the_secrets_hold(chart: Helm, namespace: str) -> None:
+    made = chart.template(namespace, EVERYTHING)
+    asked = {k: v for k, v in environment(made).items() if k.startswith("TIDEGATE_PROMETHEUS_")}
+    assert asked == {
+        "TIDEGATE_PROMETHEUS_URL": "https://prometheus.monitoring:9091/base",
+        "TIDEGATE_PROMETHEUS_TOKEN_FILE": "/etc/tidegate/prometheus/token",
+        "TIDEGATE_PROMETHEUS_CA_FILE": "/etc/tidegate/prometheus/ca.crt",
+    }
+    (mount,) = (m for m in container(made)["volumeMounts"] if m["name"] == "prometheus")
+    assert mount["mountPath"] == "/etc/tidegate/prometheus"
+    volumes = only(made, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    (volume,) = (v for v in volumes if v["name"] == "prometheus")
+    assert volume["projected"]["sources"] == [
+        {"secret": {"name": "reader", "items": [{"key": "token", "path": "token"}]}},
+        {"secret": {"name": "authority", "items": [{"key": "root.pem", "path": "ca.crt"}]}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="no server"),
+        pytest.param({"prometheus.url": "http://p:9090"}, id="an open server"),
+        pytest.param({"prometheus.tokenSecret.name": "reader"}, id="a token for nobody"),
+    ],
+)
+def test_without_secrets_nothing_is_mounted(
+    values: dict[str, str], chart: Helm, namespace: str
+) -> None:
+    made = chart.template(namespace, values)
+    assert "prometheus" not in {m["name"] for m in container(made)["volumeMounts"]}
+    assert environment(made).get("TIDEGATE_PROMETHEUS_URL") == values.get("prometheus.url")
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
@@ -194,6 +232,7 @@ def test_crds_are_kept_unless_asked_otherwise(chart: Helm) -> None:
         "workers=0",
         "decisions.uri=https://audit/",
         "decisions.uri=s3://audit/",
+        "prometheus.url=prometheus:9090",
     ],
 )
 def test_values_that_make_no_sense_are_refused(value: str, chart: Helm) -> None:
