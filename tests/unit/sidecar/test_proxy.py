@@ -1,7 +1,9 @@
 """The request path, through a real sidecar process to a real server."""
 
 import asyncio
+import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,8 +13,12 @@ from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import Sidecar, eventually, get, once, post, sidecar
 from tests.unit.sidecar.upstream import Asked, Upstream, predictions, response, upstream
 
+from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES
+
 Pair = tuple[Sidecar, Upstream]
 
+REQUESTS = 200
+COPY = 2 * QUEUE_LIMIT_BYTES // REQUESTS  # twice as much in all as may wait for a monitor
 CHUNKED = (
     b"POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n"
@@ -243,6 +249,32 @@ async def test_an_answer_that_breaks_off_closes_the_clients_connection(
     connection.send(get("/vanish-in-body"))
     with pytest.raises(asyncio.IncompleteReadError):
         await connection.receive()
+
+
+async def test_a_monitor_that_stands_still_delays_no_request(
+    tmp_path: Path, connect: Connect
+) -> None:
+    async with upstream() as model, sidecar(tmp_path, model.port) as proxy:
+        await proxy.monitor_up()
+        connection, monitor = await connect(proxy.port), proxy.monitor_pid()
+        assert monitor is not None
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            waits = []
+            for _ in range(REQUESTS):
+                began = time.monotonic()
+                assert (await connection.ask(post(bytes(COPY)))).status == 200
+                waits.append(time.monotonic() - began)
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+        assert max(waits) < 1.0  # generous: the machine may be busy
+
+        async def counted() -> bool:
+            numbers = await proxy.scrape()
+            total = sum(n for name, n in numbers.items() if "requests_total" in name)
+            return total == REQUESTS and numbers['tidegate_dropped_total{queue="capture"}'] > 0
+
+        await eventually(counted)
 
 
 async def test_a_dead_model_is_a_502_and_not_ready(tmp_path: Path) -> None:
