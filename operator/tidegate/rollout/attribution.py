@@ -202,7 +202,7 @@ def of_world(signals: Iterable[Signal], results: Iterable[SignalStatus]) -> tupl
         match kinds.get(result.name):
             case "Performance":
                 quality.add(result.level)
-            case "DataDrift" | "PredictionDrift":
+            case "DataDrift" | "MultivariateDrift" | "PredictionDrift":
                 inputs.add(result.level)
             case "DataQuality" | None:
                 pass  # what is broken is no drift: see `broken_by`

@@ -7,18 +7,19 @@ time, so that everybody who looks sees the same ones.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from tidegate.api.meta import duration
-from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec, Signal, SignalStatus
+from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec, Look, Signal, SignalStatus
 from tidegate.evidence.hours import HourTable
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Counts, Labels
 from tidegate.rollout.data_drift import chosen, data_drift
 from tidegate.rollout.data_quality import KINDS, data_quality
 from tidegate.rollout.lost import lost_values
+from tidegate.rollout.multivariate_drift import look_threshold, multivariate_drift
 from tidegate.rollout.performance import performance
 from tidegate.rollout.prediction_drift import prediction_drift
 from tidegate.rollout.references import References
@@ -38,7 +39,12 @@ __all__ = [
     "window_slots",
 ]
 
-LARGEST_DISTANCE = 0.83  # two distributions without anything in common are 0.8326 apart
+# Two distributions without anything in common are 0.8326 apart; the others are shares.
+LARGEST: Mapping[str, float] = {
+    "PredictionDrift": 0.83,
+    "DataQuality": 1.0,
+    "MultivariateDrift": 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,13 @@ def complete_through(spec: DriftPolicySpec, closed_through: int) -> int:
     return (newest_window(spec, closed_through) + 1) * window_slots(spec) - 1
 
 
-def assess(spec: DriftPolicySpec, current: Current, session: int | None = None) -> Assessment:
+def assess(
+    spec: DriftPolicySpec, current: Current, session: int | None = None, looks: Sequence[Look] = ()
+) -> Assessment:
     """Evaluate every signal on the newest complete windows.
 
-    `session`: how many requests share their fate, at most; None to estimate it.
+    `session`: how many requests share their fate, at most; None to estimate it. `looks`: what
+    Jobs have found out.
     """
     newest, size = newest_window(spec, current.closed_through), window_slots(spec)
     profile, revision = current.profile, current.revision
@@ -101,6 +110,9 @@ def assess(spec: DriftPolicySpec, current: Current, session: int | None = None) 
                 return data_drift(signal, profile, counts, references, budget)
             case "DataQuality":
                 return data_quality(signal, profile, counts, budget)
+            case "MultivariateDrift":
+                evidence = look_threshold(spec, signal, streams)
+                return multivariate_drift(signal, looks, evidence, spec.sustain)
             case "PredictionDrift":
                 return prediction_drift(signal, profile, counts, references, budget)
             case "Performance":
@@ -130,7 +142,7 @@ def _windows_per_false_alarm(spec: DriftPolicySpec) -> float:
 
 def _out_of_bounds(signal: Signal) -> str:
     """Which bound makes no sense: objects stored under an older schema may have one."""
-    largest = {"PredictionDrift": LARGEST_DISTANCE, "DataQuality": 1.0}.get(signal.type, math.inf)
+    largest = LARGEST.get(signal.type, math.inf)
     bounds = {
         "warn": (signal.warn, largest),
         "breach": (signal.breach, largest),

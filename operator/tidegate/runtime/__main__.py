@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its result is the exit code, a line on stdout and the termination log."""
     args = _parser().parse_args(arguments)
     stage = args.stage if args.command == "job" else args.command
-    limit_threads(os.environ, 1 if stage == "serve" else available_cpus())
+    limit_threads(os.environ, 1 if stage in ("serve", "look") else available_cpus())
     code = 0
     try:
         line = success(stage, _run(args, os.environ))
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> Mapping[str, Any]:
     if args.command == "fetch-model":
         return _fetch_model(args, environment)
+    if args.command == "look":
+        return _look(args, environment)
     return _serve(args) if args.command == "serve" else _job(args, environment)
 
 
@@ -69,6 +71,15 @@ def _fetch_model(args: argparse.Namespace, environment: Mapping[str, str]) -> Ma
         limit_bytes=args.max_bytes,
         patience=args.patience,
     )
+
+
+def _look(args: argparse.Namespace, environment: Mapping[str, str]) -> Mapping[str, Any]:
+    from tidegate.clients.objectstore import ObjectStore
+    from tidegate.runtime.look import Question, look
+
+    question = Question.from_environment(environment)
+    store = ObjectStore.from_environment(environment)
+    return look(question, args.model_dir, store, args.work, patience=args.patience)
 
 
 def _job(args: argparse.Namespace, environment: Mapping[str, str]) -> Mapping[str, Any]:
@@ -133,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--work", type=Path, default=Path("/work"), help="shared by all stages")
     _add_store_options(job, INPUT_LIMIT_BYTES)
 
+    look = commands.add_parser("look", help="compare logged rows with reference rows")
+    look.add_argument("--model-dir", type=Path, default=Path(MODEL_DIR))
+    look.add_argument("--work", type=Path, default=Path("/tmp"), help="for parts of the log")  # noqa: S108 - a volume of the pod's own
+    _add_patience(look)
+
     serve = commands.add_parser("serve", help="serve a model over OIP v2 and KServe V1")
     serve.add_argument("--model-dir", type=Path, default=Path(MODEL_DIR))
     serve.add_argument("--name", required=True, help="the model's name in the paths")
@@ -154,14 +170,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_store_options(parser: argparse.ArgumentParser, limit_bytes: int) -> None:
+    _add_patience(parser)
+    parser.add_argument(
+        "--max-bytes", type=int, default=limit_bytes, help="refuse to download more"
+    )
+
+
+def _add_patience(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience",
         type=_seconds,
         default=os.environ.get("TIDEGATE_STORE_PATIENCE", "5m"),
         help="how long to wait for an object store that is down (env TIDEGATE_STORE_PATIENCE)",
-    )
-    parser.add_argument(
-        "--max-bytes", type=int, default=limit_bytes, help="refuse to download more"
     )
 
 

@@ -30,6 +30,7 @@ from tidegate.runtime.job import Job, Workspace
 from tidegate.runtime.outcome import StageError
 from tidegate.runtime.pipeline import make_pipeline
 from tidegate.runtime.predictor import load
+from tidegate.runtime.reference import REFERENCE, write_reference
 from tidegate.runtime.scores import check_gates
 from tidegate.runtime.sklearn_model import save_joblib, save_skops
 from tidegate.runtime.tables import kinds_of, read_tables
@@ -64,6 +65,9 @@ def train(job: Job, work: Workspace) -> dict[str, object]:
     print(f"metrics: {json.dumps(scores)}", flush=True)
     check_gates(spec.gates, scores)
     _write(work.out / PROFILE, _profile(data, answer.values, scores).to_json())
+    write_reference(
+        work.out / REFERENCE, data.train.columns, kinds, spec.output.reference_rows, seed
+    )
     work.remember("train", {"metrics": scores, "packages": packages_digest(), "seed": seed})
     return {"metrics": scores}
 

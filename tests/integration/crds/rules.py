@@ -43,7 +43,7 @@ CHECKS = "spec.data.validation.rules"
 ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range(6))
 SIGNALS = "spec.signals"
 HOURLY = {"seasonality": "HourOfDay"}
-INPUTS, SCORES, PERFORMANCE, QUALITY = (f"{SIGNALS}.{n}" for n in range(4))
+INPUTS, SCORES, PERFORMANCE, QUALITY, TOGETHER = (f"{SIGNALS}.{n}" for n in range(5))
 
 SIDECAR = "spec.serving.sidecar"
 PROTOCOL, GRPC = "spec.serving.protocol", "with serving.protocol GRPC"
@@ -285,7 +285,7 @@ TRAINING_JOB = {
 
 DRIFT_POLICY = {
     LABEL: Pair("driftpolicy-minimal", {"metadata.name": "p" * 64}, {"metadata.name": "p" * 63}),
-    "breach is required by DataDrift, DataQuality and PredictionDrift: what is too much": Pair(
+    "breach is required by every type but Performance: what is too much": Pair(
         "driftpolicy-full", {f"{SCORES}.breach": ABSENT}
     ),
     "Performance needs min or maxRelativeDrop": Pair(
@@ -299,8 +299,18 @@ DRIFT_POLICY = {
     "min, maxRelativeDrop and minLabelled belong to Performance": Pair(
         "driftpolicy-full", {f"{INPUTS}.min": "0.8"}
     ),
-    "features belong to DataDrift and DataQuality": Pair(
+    "features belong to DataDrift, DataQuality and MultivariateDrift": Pair(
         "driftpolicy-full", {f"{SCORES}.features": {"exclude": ["id"]}}
+    ),
+    "MultivariateDrift's warn and breach must be between 0.5 (nothing can be told apart) and 1 "
+    "(everything can): they are a ROC AUC": Pair(
+        "driftpolicy-full", {f"{TOGETHER}.warn": "0.5"}, {f"{TOGETHER}.warn": "0.51"}
+    ),
+    "interval and credentialsRef belong to MultivariateDrift": Pair(
+        "driftpolicy-full", {f"{SCORES}.interval": "24h"}
+    ),
+    "interval must be between 10m and 168h: each look is a Job": Pair(
+        "driftpolicy-full", {f"{TOGETHER}.interval": "1d"}, {f"{TOGETHER}.interval": "167h60m"}
     ),
     "share belongs to DataDrift": Pair("driftpolicy-full", {f"{QUALITY}.share": "0.2"}),
     "DataQuality's warn and breach must be smaller than 1: they are shares of the rows": Pair(

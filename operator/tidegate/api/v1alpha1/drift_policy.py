@@ -11,6 +11,7 @@ from tidegate.api.meta import (
     Condition,
     Decimal,
     Duration,
+    LocalRef,
     Name,
     ObjectMeta,
     Rule,
@@ -81,7 +82,7 @@ class Signal(ApiModel):
     model_config = validated(
         Rule(
             "self.type == 'Performance' || has(self.breach)",
-            "breach is required by DataDrift, DataQuality and PredictionDrift: what is too much",
+            "breach is required by every type but Performance: what is too much",
         ),
         Rule(
             "self.type != 'Performance' || has(self.min) || has(self.maxRelativeDrop)",
@@ -98,8 +99,8 @@ class Signal(ApiModel):
             "min, maxRelativeDrop and minLabelled belong to Performance",
         ),
         Rule(
-            "self.type in ['DataDrift', 'DataQuality'] || !has(self.features)",
-            "features belong to DataDrift and DataQuality",
+            "self.type in ['DataDrift', 'DataQuality', 'MultivariateDrift'] || !has(self.features)",
+            "features belong to DataDrift, DataQuality and MultivariateDrift",
         ),
         Rule(
             "self.type == 'DataDrift' || !has(self.share)",
@@ -128,6 +129,23 @@ class Signal(ApiModel):
             "are further apart",
         ),
         Rule(
+            "self.type != 'MultivariateDrift' || "
+            "(!has(self.warn) || (double(self.warn) > 0.5 && double(self.warn) < 1.0)) && "
+            "(!has(self.breach) || (double(self.breach) > 0.5 && double(self.breach) < 1.0))",
+            "MultivariateDrift's warn and breach must be between 0.5 (nothing can be told apart) "
+            "and 1 (everything can): they are a ROC AUC",
+        ),
+        Rule(
+            "self.type == 'MultivariateDrift' || !(has(self.interval) || has(self.credentialsRef))",
+            "interval and credentialsRef belong to MultivariateDrift",
+        ),
+        Rule(  # CEL knows no days
+            "!has(self.interval) || (!self.interval.contains('d') && "
+            "duration(self.interval) >= duration('10m') && "
+            "duration(self.interval) <= duration('168h'))",
+            "interval must be between 10m and 168h: each look is a Job",
+        ),
+        Rule(
             "!has(self.min) || (double(self.min) > 0.0 && double(self.min) <= 1.0)",
             "min must be larger than 0 and at most 1: it is an accuracy",
         ),
@@ -143,11 +161,13 @@ class Signal(ApiModel):
     )
 
     name: Name
-    type: Literal["DataDrift", "DataQuality", "PredictionDrift", "Performance"]
+    type: Literal["DataDrift", "DataQuality", "MultivariateDrift", "PredictionDrift", "Performance"]
     """DataDrift: inputs against the reference (PSI). DataQuality: shares of missing values, of
     values outside the reference (levels never seen), and of invalid ones, each by how much it is
-    larger than in the reference. PredictionDrift: predictions against the reference
-    (Jensen-Shannon distance, 0 to 0.83). Performance: accuracy by feedback labels."""
+    larger than in the reference. MultivariateDrift: how well a classifier tells rows of the
+    prediction log from training rows (ROC AUC, 0.5 to 1), by a Job: it sees relations between
+    features. PredictionDrift: predictions against the reference (Jensen-Shannon distance, 0 to
+    0.83). Performance: accuracy by feedback labels."""
     features: FeatureFilter | None = None
     warn: Decimal | None = None
     breach: Decimal | None = None
@@ -159,6 +179,12 @@ class Signal(ApiModel):
     """Performance: `"0.05"` allows 5 % less than the accuracy in the reference profile."""
     min_labelled: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Performance: fewer labels than this say nothing (100 if absent)."""
+    interval: Duration | None = None
+    """MultivariateDrift: how often a Job looks, and how much of the log it looks at (24h if
+    absent)."""
+    credentials_ref: LocalRef | None = None
+    """MultivariateDrift: the Secret that the Job reads the prediction log with, which has to list
+    and get objects; the log's own, if absent."""
 
 
 class When(ApiModel):
@@ -236,7 +262,8 @@ class FeatureValue(ApiModel):
 
     feature: str
     value: str
-    """PSI, without the noise of so few rows; of DataQuality the share that was lost or is new."""
+    """PSI, without the noise of so few rows; of DataQuality the share that was lost or is new; of
+    MultivariateDrift by how much the AUC falls when the feature is shuffled."""
     lower: str | None = None
     upper: str | None = None
     """The PSI's 95 % interval for a single look; rows that come in clusters are discounted."""
@@ -261,14 +288,33 @@ class SignalStatus(ApiModel):
     name: str
     level: Literal["Ok", "Warn", "Breach", "Unknown"]
     value: str | None = None
-    """PSI, distance or accuracy."""
+    """PSI, distance, ROC AUC or accuracy."""
     lower: str | None = None
     upper: str | None = None
-    """An interval for the accuracy (Performance)."""
+    """An interval for the accuracy (Performance) or the AUC (MultivariateDrift)."""
     samples: int = 0
     message: str = ""
     top: tuple[FeatureValue, ...] = ()
     """The features that moved most."""
+
+
+class Look(ApiModel):
+    """What a Job has found out for a MultivariateDrift signal."""
+
+    signal: str
+    revision: str
+    through: str
+    """Rows of the interval up to this time were compared with the reference."""
+    auc: str | None = None
+    """How well a row of the log is told from one of the reference; absent if nobody knows."""
+    samples: int = 0
+    """Rows that were judged; the others taught the classifier."""
+    clustering: str = "1"
+    """How many rows count as one, because they came together."""
+    top: tuple[FeatureValue, ...] = ()
+    """The features that tell most."""
+    message: str = ""
+    """Why nothing was compared."""
 
 
 class ActionStatus(ApiModel):
@@ -308,6 +354,8 @@ class ModelDrift(ApiModel):
     recent: tuple[str, ...] = ()
     """The newest evaluations of the stable revision, newest last: the window's last slot, the
     revision, each `signal=level`."""
+    looks: tuple[Look, ...] = ()
+    """The newest looks of each MultivariateDrift signal, newest last."""
     active: str = ""
     """The action that the present level has led to; it is taken anew only after a change."""
     last_action: ActionStatus | None = None

@@ -1,6 +1,6 @@
 """The decisions of a DriftPolicy's reconcile: levels, and what is done about them. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from tidegate.api.v1alpha1.drift_policy import (
     SignalStatus,
 )
 from tidegate.api.v1alpha1.model import Model
+from tidegate.controllers.drift_policy.looks import NewLook, by_jobs, due, failed, kept, logged
 from tidegate.controllers.drift_policy.state import Observed, Watched
 from tidegate.rollout.attribution import (
     Cause,
@@ -23,7 +24,7 @@ from tidegate.rollout.attribution import (
     broken_by,
     of_world,
 )
-from tidegate.rollout.drift import SEVERITY, Assessment, Level, assess, broken, complete_through
+from tidegate.rollout.drift import SEVERITY, Level, assess, broken, complete_through
 from tidegate.rollout.season import Learned, learn, season_of
 
 WEEK = timedelta(days=7)
@@ -65,6 +66,7 @@ class Plan:
     runs: tuple[NewRun, ...]
     told: tuple[Told, ...]
     requeue_after: timedelta
+    looks: tuple[NewLook, ...] = ()
     learned: tuple[NewHours, ...] = ()
     forgotten: tuple[Model, ...] = ()
     """Models whose hours nobody asks for any more."""
@@ -94,8 +96,16 @@ def plan(seen: Observed, now: datetime) -> Plan:
             runs.append(run)
     window = duration(spec.window.size)
     pause = min(max(window / POLLS_PER_WINDOW, SHORTEST_POLL), LONGEST_POLL)
+    both = zip(seen.watched, models, strict=True)
+    looks = (due(seen, watched, drift.looks, now) for watched, drift in both)
     return Plan(
-        tuple(models), tuple(runs), tuple(told), pause, tuple(_learned(seen)), _forgotten(seen)
+        tuple(models),
+        tuple(runs),
+        tuple(told),
+        pause,
+        tuple(look for look in looks if look is not None),
+        tuple(_learned(seen)),
+        _forgotten(seen),
     )
 
 
@@ -118,6 +128,18 @@ def not_kept(step: Plan, model: Model, why: str) -> Plan:
     models = tuple(
         m.model_copy(update={"season": m.season.model_copy(update={"message": why})})
         if m.name == model.metadata.name and m.season is not None
+        else m
+        for m in step.models
+    )
+    return replace(step, models=models)
+
+
+def not_begun(step: Plan, look: NewLook, why: str) -> Plan:
+    """The plan after the API server has refused a look's Job."""
+    said = failed(look, f"The API server refuses the Job: {why}")
+    models = tuple(
+        m.model_copy(update={"looks": (*m.looks, said)})
+        if m.name == look.model.metadata.name
         else m
         for m in step.models
     )
@@ -160,16 +182,28 @@ def _levels(spec: DriftPolicySpec, watched: Watched, old: ModelDrift) -> ModelDr
     through = complete_through(spec, current.closed_through)
     recorded = bool(old.recent) and int(old.recent[-1].split()[0]) >= through
     same_signals = [s.name for s in old.signals] == [s.name for s in spec.signals]
-    if recorded and same_signals and old.level != "Unknown":
+    looks = kept(spec, watched, current.revision, old.looks)
+    if recorded and same_signals and looks == old.looks and old.level != "Unknown":
         return old
     current, season = season_of(spec, current, watched.learned)
     session = watched.model.spec.delivery.analysis.max_requests_per_session
-    found = assess(spec, current, session)
-    recent = old.recent if recorded else (*old.recent, _record(found, current.revision))
+    found = assess(spec, current, session, looks)
+    jobs = by_jobs(spec)
+    windows = [s for s in found.signals if s.name not in jobs]
+    entry = _record(found.through, current.revision, windows)
+    recent = old.recent if recorded else (*old.recent, entry)
     recent = recent[-spec.sustain.of :]
-    signals = tuple(_sustained(spec, s, recent) for s in found.signals)
+    signals = tuple(
+        logged(watched, s) if s.name in jobs else _sustained(spec, s, recent) for s in found.signals
+    )
     level = LEVELS[max(SEVERITY[s.level] for s in signals)]
-    update = {"level": level, "signals": signals, "season": season, "recent": recent}
+    update = {
+        "level": level,
+        "signals": signals,
+        "season": season,
+        "recent": recent,
+        "looks": looks,
+    }
     return old.model_copy(update=update)
 
 
@@ -180,9 +214,9 @@ def _of_revision(old: ModelDrift, revision: str) -> ModelDrift:
     return old.model_copy(update={"level": "Unknown", "season": None, "recent": (), "active": ""})
 
 
-def _record(found: Assessment, revision: str) -> str:
-    levels = (f"{s.name}={s.level}" for s in found.signals)
-    return " ".join([str(found.through), revision, *levels])
+def _record(through: int, revision: str, signals: Iterable[SignalStatus]) -> str:
+    levels = (f"{s.name}={s.level}" for s in signals)
+    return " ".join([str(through), revision, *levels])
 
 
 def _sustained(spec: DriftPolicySpec, signal: SignalStatus, recent: Sequence[str]) -> SignalStatus:

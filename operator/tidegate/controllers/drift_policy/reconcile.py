@@ -8,9 +8,10 @@ from tidegate.api.meta import ObjectKey
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.clients.resources import CONFIG_MAPS
 from tidegate.controllers.cluster import Cluster
-from tidegate.controllers.drift_policy.desired import hours_config, training_job
+from tidegate.controllers.drift_policy.desired import hours_config, look_job, training_job
+from tidegate.controllers.drift_policy.jobs import with_jobs
 from tidegate.controllers.drift_policy.observe import observe
-from tidegate.controllers.drift_policy.plan import Plan, not_kept, plan, refused
+from tidegate.controllers.drift_policy.plan import Plan, not_begun, not_kept, plan, refused
 from tidegate.controllers.drift_policy.state import hours_name
 from tidegate.controllers.drift_policy.status import status
 from tidegate.errors import TerminalError
@@ -24,10 +25,10 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     policy = cluster.drift_policy(key)
     if policy is None or policy.metadata.deletion_timestamp is not None:
         return None
-    seen = observe(policy, cluster)
+    seen = await with_jobs(observe(policy, cluster), cluster)
     # In a thread: a wide Model takes seconds, and the event loop renews the lease meanwhile.
     step = await _start(await asyncio.to_thread(plan, seen, now), policy, cluster)
-    step = await _keep(step, cluster)
+    step = await _keep(await _look(step, policy, cluster), cluster)
     await _tell(key, step, cluster)
     await cluster.apply_status(key, status(seen, step, now))
     return step.requeue_after if seen.watched else None
@@ -44,6 +45,18 @@ async def _start(step: Plan, policy: DriftPolicy, cluster: Cluster) -> Plan:
             continue
         if created is not None:
             cluster.metrics.retrains.labels(meta.namespace, meta.name).inc()
+    return step
+
+
+async def _look(step: Plan, policy: DriftPolicy, cluster: Cluster) -> Plan:
+    """Create the Jobs that look; what came of the plan."""
+    settings = cluster.settings
+    for look in step.looks:
+        job = look_job(policy, look, settings.runtime_image, settings.image_pull_policy)
+        try:
+            await cluster.create(job)
+        except TerminalError as error:
+            step = not_begun(step, look, str(error))
     return step
 
 

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import Field, FiniteFloat
+
+from tidegate.api.meta import ApiModel
 from tidegate.api.names import child_name
-from tidegate.api.v1alpha1.drift_policy import DriftPolicy
+from tidegate.api.v1alpha1.drift_policy import DriftPolicy, Look
 from tidegate.api.v1alpha1.model import Model
 from tidegate.rollout.drift import Current
 from tidegate.rollout.season import Learned
@@ -22,6 +25,31 @@ class Run:
     by_this_policy: bool
 
 
+class Answer(ApiModel):
+    """The line that a Job's program leaves behind."""
+
+    auc: FiniteFloat | None = None
+    samples: int = 0
+    clustering: FiniteFloat = 1.0
+    top: tuple[tuple[str, FiniteFloat], ...] = Field(default=())
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A Job that looks, and what it has found out; None while it runs."""
+
+    found: Look | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the stable revision's model lies, with its reference rows."""
+
+    uri: str
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """A Model that the policy watches."""
@@ -33,6 +61,9 @@ class Watched:
     runs: tuple[Run, ...] = ()
     learned: Learned | None = None
     """What is known of its traffic, hour by hour."""
+    asked: tuple[Asked, ...] = ()
+    """The Jobs whose findings are not written down yet."""
+    published: Published | None = None
 
 
 @dataclass(frozen=True, slots=True)
