@@ -73,10 +73,8 @@ class Member:
         """Requests that the pod has counted but could not tell of, since it was heard first."""
         self._counted: int | None = None
 
-    def take(self, report: Report) -> bool:
-        """Book a report; whether it says anything new."""
-        known = self.closed_through, self.labels_closed_through, self.generation
-        more_labels = False
+    def take(self, report: Report) -> None:
+        """Book a report."""
         self._miss(report)
         for key, counts in report.windows.items():
             if key.slot <= report.closed_through:
@@ -85,14 +83,11 @@ class Member:
             # Labels of an open slot only grow: the larger count is the newer one.
             if key not in self.labels or labels.labelled > self.labels[key].labelled:
                 self.labels[key] = labels
-                more_labels = True
         self.closed_through = max(self.closed_through or 0, report.closed_through)
         self.labels_closed_through = max(
             self.labels_closed_through or 0, report.labels_closed_through
         )
         self.generation = report.generation
-        now = self.closed_through, self.labels_closed_through, self.generation
-        return more_labels or now != known
 
     def _miss(self, report: Report) -> None:
         """Find out what is missing: pods count on when their monitors die, or nobody listens."""
@@ -106,27 +101,22 @@ class Member:
         )
         self.lost += max(0, report.counted - before - told)
 
-    def drop_before(self, slot: int, labels_slot: int) -> None:
-        """Forget what is older than these slots."""
-        _drop(self.windows, slot)
-        _drop(self.labels, labels_slot)
+    def drop_before(self, slot: int, labels_slot: int) -> tuple[list[BlockKey], list[BlockKey]]:
+        """Forget what is older than these slots; the windows and the labels that are forgotten."""
+        return _drop(self.windows, slot), _drop(self.labels, labels_slot)
 
     @property
     def empty(self) -> bool:
         return not self.windows and not self.labels
 
 
-def _drop(blocks: dict[BlockKey, T], before: int) -> None:
-    for key in _oldest(blocks, before):
+def _drop(blocks: dict[BlockKey, T], before: int) -> list[BlockKey]:
+    # This is asked at each poll, and must not walk over the whole hour: only the front is looked
+    # at. A block that came late goes with those that it came with.
+    old = list(takewhile(lambda key: key.slot < before, blocks))
+    for key in old:
         del blocks[key]
-
-
-def _oldest(blocks: Mapping[BlockKey, object], before: int) -> list[BlockKey]:
-    """The blocks at the front that are older; one that came late goes with those around it.
-
-    This is asked at each poll: it must not take a walk over the whole hour.
-    """
-    return list(takewhile(lambda key: key.slot < before, blocks))
+    return old
 
 
 class Sums(Generic[T]):
@@ -140,10 +130,6 @@ class Sums(Generic[T]):
     def doubt(self, keys: Iterable[BlockKey]) -> None:
         """These blocks may have changed; to doubt too many costs time and nothing else."""
         self._doubted.update(keys)
-
-    def drop_before(self, slot: int) -> None:
-        """The members have forgotten what is older."""
-        self.doubt(_oldest(self._sums, slot))
 
     def of(self, parts: Iterable[Mapping[BlockKey, T]]) -> Mapping[BlockKey, T]:
         """The sums as of now, in a mapping that will not change any more."""
@@ -178,15 +164,31 @@ class _Followed:
     def fresh_seconds(self) -> float:
         return max(FRESH_SECONDS, FRESH_POLLS * self.every)
 
+    def silent(self, now: float) -> tuple[str, ...]:
+        """Whom nobody has heard lately."""
+        stale = now - self.fresh_seconds
+        return tuple(t.uid for t in self.targets if self.members[t.uid].heard_at < stale)
+
+    def closed(self, now: float) -> tuple[int | None, int | None]:
+        """The newest slots of windows and of labels that no pod will change any more."""
+        silent = self.silent(now)
+        heeded = [
+            self.members[t.uid]
+            for t in self.targets
+            if t.uid not in silent and (t.ready or self.members[t.uid].closed_through is not None)
+        ]
+        windows = _least(m.closed_through for m in heeded)
+        return windows, _least(m.labels_closed_through for m in heeded)
+
     def drop_old(self) -> None:
         """Keep an hour behind what was closed last; forget pods that are gone and left nothing."""
         # The newest, not the oldest: one pod that hangs must not make the others' past pile up.
         closed = max((m.closed_through or 0 for m in self.members.values()), default=0)
         labels = max((m.labels_closed_through or 0 for m in self.members.values()), default=0)
         for member in self.members.values():
-            member.drop_before(closed - KEPT_SLOTS, labels - KEPT_SLOTS)
-        self.windows.drop_before(closed - KEPT_SLOTS)
-        self.labels.drop_before(labels - KEPT_SLOTS)
+            windows, told = member.drop_before(closed - KEPT_SLOTS, labels - KEPT_SLOTS)
+            self.windows.doubt(windows)
+            self.labels.doubt(told)
         live = {t.uid for t in self.targets}
         self.members = {u: m for u, m in self.members.items() if u in live or not m.empty}
         revisions = {t.revision for t in self.targets}
@@ -203,7 +205,9 @@ class Collector:
         on_news: Callable[[ObjectKey], None],
         on_silence: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`on_news`: a new slot, label or confirmation came; `on_silence`: why a pod is silent."""
+        """`on_news`: all have closed a slot, or one has confirmed a routing document; `on_silence`:
+        why a pod is silent.
+        """
         self._sidecars = sidecars
         self._clock = clock
         self._on_news = on_news
@@ -254,14 +258,8 @@ class Collector:
         followed = self._followed.get(key)
         if followed is None:
             return Gathered()
-        members = followed.members
-        stale = self._clock() - followed.fresh_seconds
-        silent = tuple(t.uid for t in followed.targets if members[t.uid].heard_at < stale)
-        heeded = [
-            members[t.uid]
-            for t in followed.targets
-            if t.uid not in silent and (t.ready or members[t.uid].closed_through is not None)
-        ]
+        members, silent = followed.members, followed.silent(self._clock())
+        closed_through, labels_closed_through = followed.closed(self._clock())
         return Gathered(
             windows=followed.windows.of(m.windows for m in members.values()),
             labels=followed.labels.of(m.labels for m in members.values()),
@@ -270,8 +268,8 @@ class Collector:
                 for t in followed.targets
                 if (generation := members[t.uid].generation) is not None and t.uid not in silent
             },
-            closed_through=_least(m.closed_through for m in heeded),
-            labels_closed_through=_least(m.labels_closed_through for m in heeded),
+            closed_through=closed_through,
+            labels_closed_through=labels_closed_through,
             profiles=dict(followed.profiles),
             silent=silent,
             lost=followed.lost,
@@ -335,11 +333,12 @@ class Collector:
         )
         followed.windows.doubt(k for k, c in report.windows.items() if member.windows.get(k) != c)
         followed.labels.doubt(k for k, n in report.labels.items() if member.labels.get(k) != n)
-        lost = member.lost
-        news = member.take(report)
+        lost, known = member.lost, (member.generation, followed.closed(self._clock()))
+        member.take(report)
         followed.lost += member.lost - lost  # more than the members' sum: some are forgotten
         member.heard_at = self._clock()
-        if news:
+        # What one pod tells of a slot is no news before the last one has closed it.
+        if (member.generation, followed.closed(self._clock())) != known:
             self._on_news(key)
 
     async def _read_profile(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
