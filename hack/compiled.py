@@ -12,12 +12,25 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "operator/tidegate"
-PROXY = "capture", "channel", "client", "desk", "exchange", "heads", "patience", "relay", "split"
+PROXY = (
+    "capture",
+    "channel",
+    "client",
+    "desk",
+    "exchange",
+    "heads",
+    "ledger",
+    "patience",
+    "relay",
+    "split",
+    "upstream",
+)
 MODULES = (
     "tidegate/evidence/ids.py",
+    "tidegate/evidence/latency.py",
     "tidegate/sidecar/framing.py",
     "tidegate/sidecar/records.py",
-    *(f"tidegate/sidecar/proxy/{name}.py" for name in (*PROXY, "upstream")),
+    *(f"tidegate/sidecar/proxy/{name}.py" for name in PROXY),
 )
 # No debug information: it would hold the names of folders, and no two builds would be equal.
 OPTIONS = {"MYPYC_OPT_LEVEL": "3", "MYPYC_DEBUG_LEVEL": "0"}

@@ -9,12 +9,12 @@ import hashlib
 import hmac
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-NONCE_DIGITS = 16
-NONCES_IN_HASH = 8
+NONCE_DIGITS: Final = 16
+NONCES_IN_HASH: Final = 8
 # Those of the requests in flight: answers come in another order than requests.
 HASHES_REMEMBERED = 512
 
@@ -49,6 +49,17 @@ def issue(member: str, secret: bytes, sequence: int) -> str:
     """The id of answer number `sequence` of `member`."""
     digits = hex(sequence)[2:]  # noqa: FURB116 - a format in the braces takes longer than the hash
     return f"{member}.{digits}.{nonce(secret, sequence)}"
+
+
+def issue_some(member: str, secret: bytes, first: int) -> list[str]:
+    """The ids of answers from `first` on, as many as one hash proves: eight at most."""
+    number, at = divmod(first, NONCES_IN_HASH)
+    proofs = _nonces(secret, number)
+    ids: list[str] = []
+    for start in range(at * NONCE_DIGITS, len(proofs), NONCE_DIGITS):
+        digits = hex(first + len(ids))[2:]  # noqa: FURB116 - as above
+        ids.append(f"{member}.{digits}.{proofs[start : start + NONCE_DIGITS]}")
+    return ids
 
 
 def parse(text: str) -> InferenceId | None:

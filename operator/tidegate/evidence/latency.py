@@ -1,10 +1,11 @@
 """Log-spaced latency bins: eight to a doubling, from 0.1 ms to 105 s, so that histograms add up."""
 
 from math import floor, log2
+from typing import Final
 
-BINS_PER_DOUBLING = 8
-FLOOR_SECONDS = 1e-4
-BINS = 161  # 20 doublings, and one bin for everything slower
+BINS_PER_DOUBLING: Final = 8
+FLOOR_SECONDS: Final = 1e-4
+BINS: Final = 161  # 20 doublings, and one bin for everything slower
 GROWTH = 2 ** (1 / BINS_PER_DOUBLING)  # 1.0905: each bin is 9 % wider than the one before
 
 

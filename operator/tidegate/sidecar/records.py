@@ -53,8 +53,6 @@ class Flag:
     TOO_LARGE: Final = 32
     INCOMPLETE: Final = 64
     NO_ROOM: Final = 128
-    NOT_WANTED: Final = 256
-    """The Model's capture settings leave this request out."""
 
 
 class Record(NamedTuple):

@@ -22,9 +22,24 @@ class Kept:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.counted: list[Record] = []
+        """What is only counted, as the record that it would be."""
 
     def send(self, record: Record) -> None:
         self.records.append(record)
+
+    def count(
+        self,
+        kind: Kind,
+        status: int,
+        arrival: float,
+        generation: int,
+        revision: str,
+        latency: float,
+    ) -> None:
+        self.counted.append(
+            Record(kind, 0, status, arrival, generation, latency=latency, revision=revision)
+        )
 
     @property
     def outcomes(self) -> list[tuple[Kind, int, str]]:

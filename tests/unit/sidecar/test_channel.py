@@ -46,6 +46,7 @@ async def test_a_stalled_monitor_costs_copies_but_no_counts() -> None:
     count = 2 * QUEUE_LIMIT_BYTES // len(BODY)
     for sequence in range(count):
         channel.send(answered(sequence))
+    channel.mark(time.time())
     intake = Intake("m", "r1", None, time.time)
 
     def counted(record: Record) -> bool:
@@ -59,6 +60,37 @@ async def test_a_stalled_monitor_costs_copies_but_no_counts() -> None:
     assert sum(intake.totals.requests.values()) == count
     assert intake.totals.requests["r1", "500"] == -(-count // 10)
     assert sum(intake.totals.latency["r1"].values()) == count
+    channel.detach()
+    theirs.close()
+
+
+async def test_what_is_not_copied_goes_to_the_monitor_as_sums() -> None:
+    channel = Channel(asyncio.get_running_loop())
+    intake = Intake("m", "r1", None, time.time)
+    intake.take(Record(Kind.HELLO, request=b'{"secret": "", "firstSlot": 6}'))
+    for second in range(60, 80):
+        channel.count(Kind.ANSWERED, 200, float(second), 3, "r1", 0.001)
+        channel.count(Kind.ANSWERED, 503, float(second), 3, "r1", 0.1)
+    channel.count(Kind.UNREACHABLE, 0, 79.0, 3, "r2", 0.0)
+    channel.mark(82.0)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    channel.attach(ours, [])
+    records = await drain(theirs, lambda record: record.kind is Kind.MARK)
+    assert len(records) == 2 * 2 + 1 + 1, "however many requests there are"
+    for record in records:
+        intake.take(record)
+    report = intake.report(0, 0)
+    windows = {(k.slot, k.revision): n for k, n in report.windows.items()}
+    assert {k: n.requests for k, n in windows.items()} == {
+        (6, "r1"): 20,
+        (7, "r1"): 20,
+        (7, "r2"): 1,
+    }
+    assert windows[6, "r1"].latency == {"26": 10, "79": 10}
+    assert windows[6, "r1"].errors == {"5xx": 10}
+    assert windows[7, "r2"].errors == {"unreachable": 1}
+    assert report.counted == 41
     channel.detach()
     theirs.close()
 

@@ -116,7 +116,7 @@ def test_a_forwarded_answer_counts_here_only_without_an_id(
     answer(exchange, header=header)
     split.finish(exchange)
     assert kept.outcomes == want
-    assert split.id_header(exchange) == b""
+    assert exchange.id_line == b""
 
 
 def test_a_request_that_falls_back_is_counted_once_and_gets_an_id(kept: Kept) -> None:
@@ -124,7 +124,7 @@ def test_a_request_that_falls_back_is_counted_once_and_gets_an_id(kept: Kept) ->
     exchange = begin(split, post(b"{}"))
     assert split.fall_back(exchange)
     assert not exchange.route.mark
-    assert split.id_header(exchange).startswith(b"x-tidegate-id: pod.")
+    assert exchange.id_line.startswith(b"x-tidegate-id: pod.")
     assert not split.fall_back(exchange), "there is nowhere else to go"
     answer(exchange)
     split.finish(exchange)
@@ -163,11 +163,10 @@ async def test_copies_for_the_candidate_do_not_depend_on_what_the_monitor_gets(k
     local.finish(exchange)
     assert copied is not None
     assert copied.mark.decode() == mark(Kind.SHADOW, 4)
-    (record,) = kept.records
-    assert (record.request, record.response, record.flags) == (b"", b"", Flag.NOT_WANTED)
+    assert [r.kind for r in kept.counted] == [Outcome.ANSWERED]
     local.sweep(asyncio.get_running_loop().time() + ANSWER_SECONDS)
-    assert [r.kind for r in kept.records] == [Outcome.ANSWERED, Outcome.PAIRED]
-    assert kept.records[1].request == b"[]"
+    (record,) = kept.records
+    assert (record.kind, record.request) == (Outcome.PAIRED, b"[]")
 
 
 def test_a_matched_request_that_fails_is_no_evidence_against_the_candidate(kept: Kept) -> None:
@@ -220,10 +219,10 @@ def test_without_capture_requests_are_counted_and_nothing_is_copied(kept: Kept) 
     answer(exchange)
     exchange.given.add(b"[]")
     local.finish(exchange)
-    (record,) = kept.records
-    assert (record.kind, record.status, record.latency) == (Outcome.ANSWERED, 200, 0.25)
-    assert (record.request, record.response) == (b"", b"")
-    assert record.flags & Flag.NOT_WANTED
+    (counted,) = kept.counted
+    assert (counted.kind, counted.status, counted.latency) == (Outcome.ANSWERED, 200, 0.25)
+    assert (counted.generation, counted.revision) == (4, STABLE)
+    assert kept.records == []
 
 
 def test_a_sample_is_copied(kept: Kept) -> None:
@@ -232,5 +231,5 @@ def test_a_sample_is_copied(kept: Kept) -> None:
         exchange = begin(local, post(b"{}"))
         answer(exchange)
         local.finish(exchange)
-    assert len(kept.records) == 1_000
-    assert 150 < sum(bool(r.request) for r in kept.records) < 250
+    assert len(kept.records) + len(kept.counted) == 1_000
+    assert 150 < sum(bool(r.request) for r in kept.records) == len(kept.records) < 250

@@ -218,9 +218,8 @@ def test_no_payload_brings_the_monitor_down(question: Any, answer: Any) -> None:
     monitor.take(record._replace(request=b'{"inputs":[%b]}' % bodies[0]))
     monitor.take(record._replace(request=b'{"instances":[%b]}' % bodies[0]))
     assert sum(monitor.totals.requests.values()) == 3
-    assert monitor.totals.rows + sum(monitor.totals.unparsed.values()) >= 3 or answer == {
-        "predictions": []
-    }
+    seen = monitor.totals.rows + sum(monitor.totals.unparsed.values())
+    assert seen >= 3 or answer in ({"predictions": []}, {"outputs": []}), "no row, and that is fine"
 
 
 def test_every_failure_has_its_class(clock: Clock) -> None:

@@ -18,7 +18,7 @@ from tidegate.sidecar.monitor.payloads import UnparsedError, decode
 from tidegate.sidecar.monitor.payloads.openai import Completion
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.totals import Relayed, Totals
-from tidegate.sidecar.records import Flag, Kind, Record
+from tidegate.sidecar.records import Kind, Record
 from tidegate.traffic.routing import Member, Routing
 
 DEFAULT_HORIZON_SECONDS = 86400
@@ -93,8 +93,7 @@ class Intake:
             block.latency[index] += 1
             self.totals.latency[record.revision][index] += 1
         self.totals.requests[record.revision, _code(record.kind, record.status)] += 1
-        wanted = not record.flags & Flag.NOT_WANTED
-        if wanted and record.kind is Kind.ANSWERED and 200 <= record.status < 300:
+        if record.kind is Kind.ANSWERED and 200 <= record.status < 300:
             self._take_rows(record, key)
 
     def _take_rows(self, record: Record, key: BlockKey) -> None:

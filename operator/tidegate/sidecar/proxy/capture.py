@@ -19,4 +19,5 @@ class Capture:
 
     def wants(self) -> bool:
         """Whether the next request is copied: drawn for each one, so that no caller can tell."""
-        return self.share >= 1.0 or self.draw() < self.share
+        share = self.share
+        return share >= 1.0 or (share > 0.0 and self.draw() < share)

@@ -1,7 +1,7 @@
 """The way of the records to the monitor: batched, never blocking, bounded.
 
 When the monitor can't keep up or is down, copies are dropped and counted in the ledger, whose
-tallies go out as soon as there is room: the number of requests and errors stays exact.
+tallies go out with the next mark: the number of requests and errors stays exact.
 
 Between the records go marks that tell the time. The monitor closes slots by them and not by its own
 clock, so that however late it reads, each request counts in the slot in which it arrived.
@@ -72,6 +72,19 @@ class Channel:
             self._put(data)
         self._schedule()
 
+    def count(
+        self,
+        kind: Kind,
+        status: int,
+        arrival: float,
+        generation: int,
+        revision: str,
+        latency: float,
+    ) -> None:
+        """Count a request of which there is nothing more to tell."""
+        self._counted += 1
+        self._ledger.count(kind, status, arrival, generation, revision, latency)
+
     def mark(self, now: float, relayed: bytes = b"") -> None:
         """Tell the monitor the time, and that it has all up to here.
 
@@ -125,9 +138,6 @@ class Channel:
             self._unblock()
 
     def _next_batch(self) -> bool:
-        if not self._queue:
-            for record in self._ledger.drain():
-                self._put(pack(record))
         self._batch = []
         size = 0
         while self._queue and size < BATCH_BYTES:

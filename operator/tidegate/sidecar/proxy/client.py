@@ -4,7 +4,7 @@ import asyncio
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
 from time import monotonic
-from typing import cast
+from typing import Final, cast
 
 from typing_extensions import override
 
@@ -14,7 +14,9 @@ from tidegate.sidecar.proxy.exchange import Exchange
 from tidegate.sidecar.proxy.heads import (
     HEAD_END,
     HEAD_LIMIT_BYTES,
+    REMEMBERED_BYTES,
     HeadError,
+    RequestHead,
     ResponseHead,
     malformed,
     parse_request,
@@ -25,7 +27,7 @@ from tidegate.sidecar.proxy.refusal import refusal
 from tidegate.sidecar.proxy.split import Target
 from tidegate.sidecar.proxy.upstream import Upstream
 
-BUFFER_BYTES = 262144  # what may wait on either side before its sender is made to wait
+BUFFER_BYTES: Final = 262144  # what may wait on either side before its sender is made to wait
 # A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
 FORWARD_GRACE_SECONDS = 5.0
 AT_ONCE = pack("ii", 1, 0)  # so that a connection ends with a reset, which is no plain end
@@ -43,6 +45,7 @@ class Client(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._upstreams: dict[Target, Upstream] = {}
         self._upstream: Upstream | None = None
+        self._head: RequestHead | None = None  # the last one: the next is the same, most often
         self._patience = Patience()
         self._slow = False  # the client does not take its answer as fast as it comes
         self._congested = False  # the upstream does not take the request as fast as it comes
@@ -125,26 +128,34 @@ class Client(asyncio.Protocol):
         self._regulate()
 
     def _begin(self) -> bool:
+        head = self._head
+        if head is None or not self._inbox.startswith(head.raw):
+            head = self._read_head()
+            if head is None:
+                return False
+            self._head = head if len(head.raw) <= REMEMBERED_BYTES else None
+        self._inbox = self._inbox[len(head.raw) :]
+        self._patience.moved = True
+        self._exchange = self._desk.begin(head)
+        self._dispatch(self._exchange)
+        return True
+
+    def _read_head(self) -> RequestHead | None:
         while self._inbox.startswith(b"\r\n"):
             self._inbox = self._inbox[2:]  # some clients end a body with one too many
         end = self._inbox.find(HEAD_END) + len(HEAD_END)
         if end < len(HEAD_END):
             if malformed(self._inbox):
                 self._reply(431 if len(self._inbox) > HEAD_LIMIT_BYTES else 400)
-            return False
+            return None
         if end > HEAD_LIMIT_BYTES:
             self._reply(431)
-            return False
-        raw, self._inbox = self._inbox[:end], self._inbox[end:]
+            return None
         try:
-            head = parse_request(raw)
+            return parse_request(self._inbox[:end])
         except HeadError:
             self._reply(400)
-            return False
-        self._patience.moved = True
-        self._exchange = self._desk.begin(head)
-        self._dispatch(self._exchange)
-        return True
+            return None
 
     def _take_body(self, exchange: Exchange) -> None:
         try:
@@ -354,7 +365,7 @@ class Client(asyncio.Protocol):
 
     def _fail(self, exchange: Exchange, status: int) -> None:
         self._desk.fail(exchange, status, monotonic())
-        self._abandon(status, self._desk.id_header(exchange))
+        self._abandon(status, exchange.id_line)
 
     def _break_off(self, exchange: Exchange) -> None:
         """The model does not go on with its answer."""

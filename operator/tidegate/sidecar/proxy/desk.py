@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from tidegate.api.names import HEADER_ID
-from tidegate.evidence.ids import issue
+from tidegate.evidence.ids import issue_some
 from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.exchange import Budget, Exchange
 from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead, with_header
@@ -24,6 +24,15 @@ class Sink(Protocol):
     """Where the records of finished requests go."""
 
     def send(self, record: Record) -> None: ...
+    def count(
+        self,
+        kind: Kind,
+        status: int,
+        arrival: float,
+        generation: int,
+        revision: str,
+        latency: float,
+    ) -> None: ...
 
 
 class Sweepable(Protocol):
@@ -50,6 +59,7 @@ class Desk:
         self._split = split
         self._sink = sink
         self._sequence = 0
+        self._id_lines: list[bytes] = []  # of the next answers, the next one last
         self._capture = capture
         self._shadow = shadow
         self._budget = Budget(capture.body_limit)
@@ -70,13 +80,15 @@ class Desk:
         post = head.method == b"POST"
         if post and head.path == FEEDBACK_PATH:
             route = Route(self.monitor, 0, "")
-            return Exchange(head, route, time.time(), self._budget, counted=False)
+            return Exchange(head, route, time.time(), None, counted=False)
         route = self._split.choose(head)
-        exchange = Exchange(head, route, time.time(), self._budget, counted=post and route.counted)
-        if exchange.counted:
-            exchange.shadow = self._split.shadow(route)
-        if not self._capture.wants():
-            exchange.leave_out()
+        counted = post and route.counted
+        copied = counted and self._capture.wants()
+        shadow = self._split.shadow(route) if counted else None
+        # What another pod answers is decoded there.
+        budget = self._budget if (copied and not route.mark) or shadow is not None else None
+        exchange = Exchange(head, route, time.time(), budget, counted=counted, copied=copied)
+        exchange.shadow = shadow
         if not route.mark:
             self._number(exchange)
         return exchange
@@ -89,7 +101,11 @@ class Desk:
 
     def _number(self, exchange: Exchange) -> None:
         self._sequence += 1
+        if not self._id_lines:
+            ids = issue_some(self._member, self._secret, self._sequence)
+            self._id_lines = [f"{HEADER_ID}: {id_}\r\n".encode() for id_ in reversed(ids)]
         exchange.sequence = self._sequence
+        exchange.id_line = self._id_lines.pop()
 
     def head_for_upstream(self, exchange: Exchange) -> bytes:
         """The head as it came, so that no model can tell its arm; marks are for pods only."""
@@ -98,13 +114,7 @@ class Desk:
         return with_header(raw, mark) if mark else raw
 
     def head_for_client(self, exchange: Exchange, answer: ResponseHead) -> bytes:
-        return answer.raw[:-2] + self.id_header(exchange) + b"\r\n"
-
-    def id_header(self, exchange: Exchange) -> bytes:
-        """The added line of an answer that this pod gives; the pod that answers adds it."""
-        if not exchange.sequence:
-            return b""
-        return f"{HEADER_ID}: {issue(self._member, self._secret, exchange.sequence)}\r\n".encode()
+        return answer.raw[:-2] + exchange.id_line + b"\r\n"
 
     def fall_back(self, exchange: Exchange) -> bool:
         """Take over a request that could not be handed to another pod; False if it was our own.
@@ -169,18 +179,23 @@ class Desk:
     ) -> None:
         if not exchange.counted:
             return
-        decodable = complete and 200 <= status < 300 and not exchange.left_out
+        route, arrival = exchange.route, exchange.arrival
         latency = exchange.answered_at - exchange.started
-        route = exchange.route
+        if not exchange.started or latency < 0:
+            latency = 0.0
+        if not exchange.copied:
+            self._sink.count(kind, status, arrival, route.generation, route.revision, latency)
+            return
+        decodable = complete and 200 <= status < 300
         self._sink.send(
             Record(
                 kind,
                 exchange.flags(complete=complete),
                 status,
-                exchange.arrival,
+                arrival,
                 route.generation,
                 exchange.sequence,
-                latency if exchange.started and latency > 0 else 0.0,
+                latency,
                 route.revision,
                 exchange.asked.joined() if decodable else b"",
                 exchange.given.joined() if decodable else b"",

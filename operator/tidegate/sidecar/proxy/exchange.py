@@ -1,5 +1,7 @@
 """One request and its answer on their way through the proxy."""
 
+from typing import Final
+
 from tidegate.sidecar.framing import Framing
 from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead
 from tidegate.sidecar.proxy.split import Route
@@ -23,17 +25,18 @@ class Copy:
 
     __slots__ = ("_budget", "_parts", "_size", "lost")
 
-    def __init__(self, budget: Budget) -> None:
-        self._budget = budget
+    def __init__(self, budget: Budget | None) -> None:
+        self._budget = budget  # None: nothing is to be copied
         self._parts: list[bytes] = []
         self._size = 0
         self.lost = 0
         """The flag that says why the copy was given up; 0 while it is whole."""
 
     def add(self, part: bytes) -> None:
-        if self.lost:
+        budget = self._budget
+        if self.lost or budget is None:
             return
-        size, budget = len(part), self._budget
+        size = len(part)
         if self._size + size > budget.body_limit:
             self._give_up(Flag.TOO_LARGE)
         elif size > budget.left:
@@ -49,7 +52,7 @@ class Copy:
 
     def release(self) -> None:
         """Return the room that the copy took."""
-        if self._size:
+        if self._size and self._budget is not None:
             self._budget.left += self._size
             self._size = 0
             self._parts = []
@@ -57,6 +60,9 @@ class Copy:
     def joined(self) -> bytes:
         parts = self._parts
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+_NOTHING: Final = Copy(None)
 
 
 class Exchange:
@@ -67,12 +73,13 @@ class Exchange:
         "answered_at",
         "arrival",
         "asked",
+        "copied",
         "counted",
         "framing",
         "given",
         "has_content",
         "head",
-        "left_out",
+        "id_line",
         "route",
         "sequence",
         "shadow",
@@ -81,7 +88,14 @@ class Exchange:
     )
 
     def __init__(
-        self, head: RequestHead, route: Route, arrival: float, budget: Budget, *, counted: bool
+        self,
+        head: RequestHead,
+        route: Route,
+        arrival: float,
+        budget: Budget | None,
+        *,
+        counted: bool,
+        copied: bool = False,
     ) -> None:
         self.head = head
         self.framing: Framing = head.framing()
@@ -91,6 +105,8 @@ class Exchange:
         """Unix time."""
         self.counted = counted
         """Whether it is a prediction, so that it stands in the windows."""
+        self.copied = copied
+        """Whether the monitor gets a record of it, with copies of the bodies, and no bare count."""
         self.waiting: list[bytes] = []
         """Parts of the body that came before there was a connection to pass them to."""
         self.started = 0.0
@@ -101,25 +117,18 @@ class Exchange:
         a server of streams sends the head before it knows what to say."""
         self.has_content = False
         self.sequence = 0
+        self.id_line = b""
+        """The added line of an answer that this pod gives; the pod that answers adds it."""
         self.answer: ResponseHead | None = None
-        self.asked = Copy(budget)
-        self.given = Copy(budget)
+        self.asked = _NOTHING if budget is None else Copy(budget)
+        self.given = _NOTHING if budget is None else Copy(budget)
         self.shadow: Route | None = None
         """Where a copy goes once it is answered."""
-        self.left_out = False
-
-    def leave_out(self) -> None:
-        """Count the request without copies of its bodies."""
-        self.left_out = True
-        if self.shadow is None:
-            self.asked.lost = self.given.lost = Flag.NOT_WANTED
 
     def flags(self, *, complete: bool) -> int:
         """How the copies must be read."""
         head, answer = self.head, self.answer
         flags = self.asked.lost | self.given.lost
-        if self.left_out:
-            flags |= Flag.NOT_WANTED
         if head.wrapped:
             flags |= wrapping(head, Flag.REQUEST_CHUNKED, Flag.REQUEST_GZIP)
         if answer is not None and answer.wrapped:

@@ -2,7 +2,7 @@
 
 import asyncio
 from time import monotonic
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from typing_extensions import override
 
@@ -10,6 +10,7 @@ from tidegate.sidecar.framing import Framing, FramingError, UntilClose
 from tidegate.sidecar.proxy.heads import (
     HEAD_END,
     HEAD_LIMIT_BYTES,
+    REMEMBERED_BYTES,
     HeadError,
     ResponseHead,
     malformed,
@@ -19,7 +20,7 @@ from tidegate.sidecar.proxy.split import Target
 
 # Servers close idle connections, most of them after 2 s or more; a request that is sent at that
 # very moment would be lost, so an older connection is not used again.
-IDLE_SECONDS = 1.0
+IDLE_SECONDS: Final = 1.0
 
 
 class Owner(Protocol):
@@ -46,6 +47,8 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._inbox = b""
         self._method: bytes | None = None
+        self._head: ResponseHead | None = None  # the last one, and which method it answered:
+        self._head_method = b""  # the next is the same, most often
         self._framing: Framing | None = None
         self._idle_since = 0.0
         self._tunnel = False
@@ -152,15 +155,19 @@ class Upstream(asyncio.Protocol):
                 self._read_body(self._framing)
 
     def _read_head(self, method: bytes) -> bool:
-        end = self._inbox.find(HEAD_END) + len(HEAD_END)
-        if end > HEAD_LIMIT_BYTES or (end < len(HEAD_END) and malformed(self._inbox)):
-            raise HeadError("the answer's head is malformed")
-        if end < len(HEAD_END):
-            return False
-        raw, self._inbox = self._inbox[:end], self._inbox[end:]
-        head = parse_response(raw, method)
+        head = self._head
+        if head is None or method != self._head_method or not self._inbox.startswith(head.raw):
+            end = self._inbox.find(HEAD_END) + len(HEAD_END)
+            if end > HEAD_LIMIT_BYTES or (end < len(HEAD_END) and malformed(self._inbox)):
+                raise HeadError("the answer's head is malformed")
+            if end < len(HEAD_END):
+                return False
+            head = parse_response(self._inbox[:end], method)
+            self._head_method = method
+            self._head = head if end <= REMEMBERED_BYTES else None
+        self._inbox = self._inbox[len(head.raw) :]
         if 100 <= head.status < 200 and head.status != 101:
-            self._owner.pass_on(raw)
+            self._owner.pass_on(head.raw)
             return True
         self._framing = framing = head.framing()
         self._owner.answer_begins(head)
