@@ -133,6 +133,9 @@ def _drift(model: Model, policy: DriftPolicy | None) -> Iterator[str]:
     yield ""
     yield f"DriftPolicy {policy.metadata.name}: {seen.level}"
     yield from _reading(seen.cause)
+    if seen.season is not None:
+        season = seen.season
+        yield f"    Hours: {season.known} of {season.of} known. {season.message}"
     for signal in seen.signals:
         yield f"    {signal.name}: {signal.level}. {signal.message}".rstrip()
     if seen.last_action is not None:

@@ -55,7 +55,7 @@ class HourTable:
         """In how many hours anything was counted."""
         return int((self.features.any(axis=1) | self.predictions.any(axis=1)).sum())
 
-    def plus(self, hour: int, features: Bins, predictions: Mapping[str, int]) -> "HourTable":
+    def plus(self, hour: int, features: Bins | int, predictions: Mapping[str, int]) -> "HourTable":
         """The table with more rows in one of its hours."""
         keys = (*self.keys, *sorted(predictions.keys() - set(self.keys)))
         counts, answers = self.features.copy(), np.zeros((len(self.features), len(keys)), np.int64)

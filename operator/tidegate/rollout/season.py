@@ -8,6 +8,7 @@ slow, or that began before, is not learned away.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,8 @@ def learn(spec: DriftPolicySpec, current: Current, learned: Learned | None) -> L
         return None
     table = known.hours.table() if known else empty_table(cycle, profile.bins)
     answers = {k: counts.predictions.get(k, 0) for k in profile.predictions.counts}
-    table = table.plus(hour, np.concatenate([np.array(f) for f in counts.features]), answers)
+    features = np.fromiter(chain.from_iterable(counts.features), np.int64)
+    table = table.plus(hour, features if features.size else 0, answers)
     since = known.since if known else end - HOUR_SLOTS
     return Learned(layout, since, end - 1, Hours.of(table))
 
@@ -171,13 +173,16 @@ def _is_of(learned: Learned, layout: str, cycle: Cycle) -> bool:
 
 
 def _counted(current: Current, start: int, end: int) -> Counts:
-    """What the stable revision has counted in these slots, with the bins of its profile."""
+    """What the stable revision has counted in these slots, with the bins of its profile.
+
+    Payloads that name no feature have answers all the same.
+    """
     sizes = [len(f.counts) for f in current.profile.features]
     blocks = (
         counts
         for key, counts in current.windows.items()
         if key.revision == current.revision
         and start <= key.slot < end
-        and [len(f) for f in counts.features] == sizes
+        and [len(f) for f in counts.features] in ([], sizes)
     )
     return sum(blocks, Counts())

@@ -68,6 +68,7 @@ async def test_the_drift_policy_is_heard_too() -> None:
                         "level": "Breach",
                         "cause": "SharedDrift",
                         "signals": [{"name": "inputs", "level": "Breach", "message": "Age moved."}],
+                        "season": {"source": "Traffic", "known": 5, "of": 24, "message": "Soon."},
                         "lastAction": {"do": "Retrain", "at": "then", "reason": "RetrainStarted"},
                         "nextRetrainAllowedAt": "tomorrow",
                     }
@@ -78,6 +79,7 @@ async def test_the_drift_policy_is_heard_too() -> None:
     text = (await why(Known([watched], [policy]), "churn", last=5)).text
     assert "DriftPolicy clinic: Breach" in text
     assert "What happened: the inputs have moved for every version alike (SharedDrift)." in text
+    assert "Hours: 5 of 24 known. Soon." in text
     assert "inputs: Breach. Age moved." in text
     assert "No retraining before tomorrow." in text
 

@@ -280,6 +280,15 @@ def test_an_hour_without_requests_or_with_lost_values_teaches_nothing() -> None:
     assert learn(policy, replace(traffic.hour(), windows={}), None) is None
 
 
+def test_answers_to_payloads_that_name_no_feature_are_learned() -> None:
+    current = Traffic(profile()).hour()
+    bare = {k: replace(c, features=()) for k, c in current.windows.items()}
+    learned = learn(spec(), replace(current, windows=bare), None)
+    assert learned is not None
+    assert learned.hours.table().features.sum() == 0
+    assert learned.hours.table().predictions.sum() == 2000
+
+
 def test_other_bins_are_learned_anew() -> None:
     policy, traffic = spec(), Traffic(profile())
     learned = traffic.learned(1, policy)
