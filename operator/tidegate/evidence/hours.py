@@ -121,13 +121,14 @@ class Hours:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Hours":
-        """Raise KeyError, TypeError or ValueError where `data` is no such table."""
+        """Raise KeyError, TypeError or ValueError where `data` is no such table.
+
+        What is packed is looked at when it is needed: by `table`.
+        """
         cycle, bins, keys = data["cycle"], int(data["bins"]), data["keys"]
         if cycle not in (DAY, WEEK) or not 0 <= cycle * (bins + len(keys)) <= CELL_LIMIT:
             raise ValueError(f"{cycle} hours of {bins} bins and {len(keys)} predictions")
-        found = cls(cycle, bins, tuple(str(key) for key in keys), str(data["packed"]))
-        found.table()
-        return found
+        return cls(cycle, bins, tuple(str(key) for key in keys), str(data["packed"]))
 
 
 def fits(cycle: Cycle, columns: int) -> bool:

@@ -271,6 +271,7 @@ def _hours_from_json(data: Mapping[str, Any] | None, bins: int) -> Hours | None:
     hours = Hours.from_json(data)
     if hours.bins != bins:
         raise ValueError(f"hours of {hours.bins} bins for {bins} bins")
+    hours.table()  # a damaged file is found here, and not when it is needed
     return hours
 
 

@@ -89,14 +89,15 @@ def learn(spec: DriftPolicySpec, current: Current, learned: Learned | None) -> L
     known = learned if learned and _is_of(learned, layout, cycle) else None
     if known and end > known.until:
         return None
+    before = _table(known) if known else None
     counts = _counted(current, end - HOUR_SLOTS, end)
     if not counts.rows or lost_values(profile, [counts], spec.window.min_samples):
         return None
-    table = known.hours.table() if known else empty_table(cycle, profile.bins)
+    table = before or empty_table(cycle, profile.bins)
     answers = {k: counts.predictions.get(k, 0) for k in profile.predictions.counts}
     features = np.fromiter(chain.from_iterable(counts.features), np.int64)
     table = table.plus(hour, features if features.size else 0, answers)
-    since = known.since if known else end - HOUR_SLOTS
+    since = known.since if known and before else end - HOUR_SLOTS
     return Learned(layout, since, end - 1, Hours.of(table))
 
 
@@ -108,30 +109,48 @@ def season_of(
     if cycle is None:
         return current, None
     if profile.hours is not None and _of_profile(profile, cycle):
-        table = profile.hours.table().folded(cycle)
+        hours = profile.hours.table().folded(cycle)
         told = SeasonStatus(
-            source="Profile", known=table.known, of=cycle, message="Hours of the training data."
+            source="Profile", known=hours.known, of=cycle, message="Hours of the training data."
         )
-        return replace(current, hours=table), told
-    known = SeasonStatus(source="Traffic", known=0, of=cycle, provisional=True)
-    if not fits(cycle, _columns(profile)):
+        return replace(current, hours=hours), told
+    return _of_traffic(current, learned, cycle)
+
+
+def _of_traffic(
+    current: Current, learned: Learned | None, cycle: Cycle
+) -> tuple[Current, SeasonStatus]:
+    columns, layout = _columns(current.profile), _layout(current.profile)
+    told = SeasonStatus(source="Traffic", known=0, of=cycle, provisional=True)
+    if not fits(cycle, columns):
         message = (
-            f"{_columns(profile)} bins and predictions are too many to be learned for each of "
-            f"{cycle} hours, at most {CELL_LIMIT // cycle}: every window is compared with the "
-            "whole reference."
+            f"{columns} bins and predictions are too many to be learned for each of {cycle} "
+            f"hours, at most {CELL_LIMIT // cycle}: every window is compared with the whole "
+            "reference."
         )
-        return current, known.model_copy(update={"provisional": False, "message": message})
-    if learned is None or not _is_of(learned, _layout(profile), cycle):
+        return current, told.model_copy(update={"provisional": False, "message": message})
+    if learned is None or not _is_of(learned, layout, cycle):
         message = "No hour is known yet: every window is compared with the whole reference."
-        return current, known.model_copy(update={"message": message})
-    table = learned.hours.table()
+        return current, told.model_copy(update={"message": message})
+    table = _table(learned)
+    if table is None:
+        message = "What was learned can't be read; delete its ConfigMap to learn anew."
+        return current, told.model_copy(update={"message": message})
     usable = _usable(table, learned)
     update = {
         "known": table.known,
         "provisional": current.closed_through + 1 < learned.until,
         "message": _in_words(learned, usable),
     }
-    return replace(current, hours=usable), known.model_copy(update=update)
+    return replace(current, hours=usable), told.model_copy(update=update)
+
+
+def _table(learned: Learned) -> HourTable | None:
+    """The counts; None where somebody has damaged them."""
+    try:
+        return learned.hours.table()
+    except ValueError:
+        return None
 
 
 def _usable(table: HourTable, learned: Learned) -> HourTable | None:

@@ -65,7 +65,7 @@ def test_a_hundred_features_take_some_ten_kilobytes_for_a_day() -> None:
 )
 def test_what_is_no_table_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
-        Hours.from_json(Hours.of(table()).to_json() | change)
+        Hours.from_json(Hours.of(table()).to_json() | change).table()
 
 
 def test_a_bomb_is_not_unpacked() -> None:
@@ -145,8 +145,11 @@ def test_a_profile_with_hours_survives_json_and_one_without_has_none() -> None:
     assert Profile.from_json(plain.to_json()) == plain
 
 
-def test_hours_of_other_bins_are_no_profile() -> None:
+def test_hours_of_other_bins_or_damaged_ones_are_no_profile() -> None:
     profile = hourly_profile(5000, RNG.integers(0, 168, 5000))
     data = profile.to_json() | {"hours": Hours.of(table()).to_json()}
     with pytest.raises(TerminalError, match="hours of 7 bins"):
         Profile.from_json(data)
+    data = profile.to_json()
+    with pytest.raises(TerminalError, match="counts by hour"):
+        Profile.from_json(data | {"hours": data["hours"] | {"packed": "AAAA"}})

@@ -348,6 +348,20 @@ def test_what_was_learned_survives_json_and_what_is_damaged_is_refused() -> None
             Learned.from_json(learned.to_json() | change)
 
 
+def test_damaged_counts_are_told_and_learned_anew() -> None:
+    policy, traffic = spec(), Traffic(profile())
+    learned = traffic.learned(1, policy)
+    damaged = replace(learned, hours=replace(learned.hours, packed="AAAA"))
+    current = traffic.hour()
+    seen, told = season_of(policy, current, damaged)
+    assert seen.hours is None
+    assert told is not None
+    assert "delete its ConfigMap" in told.message
+    anew = learn(policy, current, damaged)
+    assert anew is not None
+    assert anew.since == START + 24 * HOUR_SLOTS
+
+
 def test_a_profile_that_is_too_wide_is_told_and_not_learned() -> None:
     one = profile().features[0]
     wide = replace(profile(), features=tuple(replace(one, name=f"f{i}") for i in range(120)))
