@@ -10,7 +10,6 @@ the analysis stops for good.
 import base64
 import hashlib
 import json
-import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import EditedMetric, EvidenceStatus, MetricStatus
 from tidegate.evidence.values import Compared, Question, Traffic, Values, question_of
 from tidegate.evidence.windows import BlockKey, Counts, Labels
+from tidegate.rollout.results import breach, result
 from tidegate.rollout.skew import Layout, Skew
 from tidegate.rollout.trackers import (
     AnyTracker,
@@ -31,12 +31,8 @@ from tidegate.rollout.trackers import (
     LabelTracker,
     PairTracker,
     ValueTracker,
-    capped,
-    tolerance_in_words,
     tracker_of,
 )
-from tidegate.rollout.verdict import PROXIES, Verdict
-from tidegate.statistics.combine import combine
 
 DEFAULT_METRICS = (
     Metric(name="errors", source="ErrorRate", max_absolute_increase="0.005", on_breach="Rollback"),
@@ -205,7 +201,7 @@ class _Memory:
     def weighed(self, analysis: Analysis, arms: Arms) -> Weighed:
         """What has come of it so far."""
         results = tuple(
-            _result(m, self.trackers[m.name], analysis, breached=self.breached == m.name)
+            result(m, self.trackers[m.name], analysis, breached=self.breached == m.name)
             for m in metrics_of(analysis)
         )
         skewed = self.skew.in_words() if self.skew else ""
@@ -352,89 +348,3 @@ def _valued(
         windows = {n: traffic.compared(asked[n], end, evidence.values) for n in ends[end]}
         if found := {name: window for name, window in windows.items() if window is not None}:
             yield end, found
-
-
-def breach(
-    metrics: Sequence[Metric],
-    trackers: Mapping[str, AnyTracker],
-    analysis: Analysis,
-) -> str | None:
-    """The metric to roll back on, once the mean e-value of all such metrics reaches 1/alpha.
-
-    Proxies that labels have overruled are left out: they would not roll back.
-    """
-    overruled = any(
-        m.source == "LabelledAccuracy" and passes(trackers[m.name], analysis) for m in metrics
-    )
-    evidence = {
-        m.name: trackers[m.name].test.log_e_worse()
-        for m in metrics
-        if m.on_breach == "Rollback" and not (overruled and m.source in PROXIES)
-    }
-    if not evidence:
-        return None
-    # What is overruled keeps its weight and has no evidence: weights that depended on what was
-    # seen would make the mean no e-value.
-    silenced = sum(m.on_breach == "Rollback" for m in metrics) - len(evidence)
-    each = [*evidence.values(), *[-math.inf] * silenced]
-    together = combine(each, [1.0] * len(each))
-    if together < -math.log(float(analysis.alpha)):
-        return None
-    return max(evidence, key=lambda name: evidence[name])
-
-
-def passes(tracker: AnyTracker, analysis: Analysis) -> bool:
-    """Whether a metric has shown that the candidate is within its tolerance."""
-    enough = tracker.samples >= analysis.min_samples
-    return enough and tracker.test.log_e_good() >= -math.log(float(analysis.beta))
-
-
-def _result(
-    metric: Metric,
-    tracker: AnyTracker,
-    analysis: Analysis,
-    *,
-    breached: bool,
-) -> MetricStatus:
-    alpha = float(analysis.alpha)
-    holds = metric.on_breach == "Hold" and tracker.test.log_e_worse() >= -math.log(alpha)
-    if breached or holds:
-        verdict = Verdict.FAIL
-    elif passes(tracker, analysis):
-        verdict = Verdict.PASS
-    else:
-        verdict = Verdict.INCONCLUSIVE
-    shown = tracker.estimate(alpha)
-    return MetricStatus(
-        name=metric.name,
-        source=metric.source,
-        verdict=verdict.value,
-        estimate=_text(shown.value),
-        lower=_text(shown.lower),
-        upper=_text(shown.upper),
-        tolerance=tolerance_in_words(metric),
-        samples=tracker.samples,
-        stable_samples=tracker.stable_samples,
-        **_values(tracker),
-        events=tracker.events[0] if tracker.events else None,
-        stable_events=tracker.events[1] if tracker.events else None,
-        evidence=capped(tracker.test.log_e_worse()),
-        safety=capped(tracker.test.log_e_good()),
-    )
-
-
-def _values(tracker: AnyTracker) -> dict[str, Any]:
-    """What only metrics of Prometheus have."""
-    if not isinstance(tracker, ValueTracker):
-        return {}
-    candidate, stable = tracker.test.means() or (None, None)
-    return {
-        "value": _text(candidate),
-        "stable_value": _text(stable),
-        "windows": tracker.test.pairs,
-        "missing": tracker.missing,
-    }
-
-
-def _text(value: float | None) -> str | None:
-    return None if value is None or not math.isfinite(value) else f"{value:.4g}"

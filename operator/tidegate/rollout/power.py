@@ -15,7 +15,8 @@ from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING
 from tidegate.evidence.values import Compared, question_of
 from tidegate.evidence.windows import BlockKey, Counts, Labels
-from tidegate.rollout.analysis import breach, metrics_of, passes
+from tidegate.rollout.analysis import metrics_of
+from tidegate.rollout.results import breach, passes
 from tidegate.rollout.trackers import AnyTracker, LabelTracker, ValueTracker, tracker_of
 from tidegate.statistics.distance import jensen_shannon
 from tidegate.statistics.floats import Floats

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tidegate.api.v1alpha1.model import Analysis, Metric
 from tidegate.evidence.latency import BINS_PER_DOUBLING
 from tidegate.evidence.windows import BlockKey, Counts, Labels, merged, merged_labels
-from tidegate.rollout.analysis import Arms, Evidence, breach, metrics_of, passes, start, weigh
+from tidegate.rollout.analysis import Arms, Evidence, metrics_of, start, weigh
+from tidegate.rollout.results import breach, passes
 from tidegate.rollout.trackers import AnyTracker, CountTracker, LabelTracker, tracker_of
 
 ARMS = Arms("m-old", "m-new")
