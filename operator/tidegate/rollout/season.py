@@ -120,29 +120,50 @@ def season_of(
 def _of_traffic(
     current: Current, learned: Learned | None, cycle: Cycle
 ) -> tuple[Current, SeasonStatus]:
+    """What was learned; where that is not enough yet, the training data's hours, if it has some."""
     columns, layout = _columns(current.profile), _layout(current.profile)
     told = SeasonStatus(source="Traffic", known=0, of=cycle, provisional=True)
+    trained = current.profile.hours.table() if current.profile.hours else None
+    coarse = replace(current, hours=trained)
     if not fits(cycle, columns):
         message = (
             f"{columns} bins and predictions are too many to be learned for each of {cycle} "
-            f"hours, at most {CELL_LIMIT // cycle}: every window is compared with the whole "
-            "reference."
+            f"hours, at most {CELL_LIMIT // cycle}; {_compared(trained)}"
         )
-        return current, told.model_copy(update={"provisional": False, "message": message})
+        return coarse, told.model_copy(update={"provisional": False, "message": message})
     if learned is None or not _is_of(learned, layout, cycle):
-        message = "No hour is known yet: every window is compared with the whole reference."
-        return current, told.model_copy(update={"message": message})
+        message = f"No hour is known yet; {_compared(trained)}"
+        return coarse, told.model_copy(update={"message": message})
     table = _table(learned)
     if table is None:
         message = "What was learned can't be read; delete its ConfigMap to learn anew."
-        return current, told.model_copy(update={"message": message})
-    usable = _usable(table, learned)
+        return coarse, told.model_copy(update={"message": message})
+    usable = table if _seen(learned) >= cycle else trained
+    if usable is None and _seen(learned) >= DAY:
+        usable = table.folded(DAY)
+    since, until = _time(learned.since), _time(learned.until)
     update = {
         "known": table.known,
         "provisional": current.closed_through + 1 < learned.until,
-        "message": _in_words(learned, usable),
+        "message": f"Learned from the traffic since {since}, until {until}; {_compared(usable)}",
     }
     return replace(current, hours=usable), told.model_copy(update=update)
+
+
+def _compared(hours: HourTable | None) -> str:
+    """How windows are judged meanwhile, as the end of a sentence."""
+    if hours is None:
+        return "windows are compared with the whole reference."
+    return f"windows are compared by the hours of the {'day' if hours.cycle == DAY else 'week'}."
+
+
+def _seen(learned: Learned) -> int:
+    """How many hours learning has lasted, up to the newest that is known."""
+    return (learned.through + 1 - learned.since) // HOUR_SLOTS
+
+
+def _time(slot: int) -> str:
+    return timestamp(datetime.fromtimestamp(slot * SLOT_SECONDS, tz=UTC))
 
 
 def _table(learned: Learned) -> HourTable | None:
@@ -151,27 +172,6 @@ def _table(learned: Learned) -> HourTable | None:
         return learned.hours.table()
     except ValueError:
         return None
-
-
-def _usable(table: HourTable, learned: Learned) -> HourTable | None:
-    """The hours of a week once there is one, of the day once there is that; else none."""
-    seen = (learned.through + 1 - learned.since) // HOUR_SLOTS
-    if seen >= table.cycle:
-        return table
-    return table.folded(DAY) if seen >= DAY else None
-
-
-def _in_words(learned: Learned, usable: HourTable | None) -> str:
-    since, until = (
-        timestamp(datetime.fromtimestamp(slot * SLOT_SECONDS, tz=UTC))
-        for slot in (learned.since, learned.until)
-    )
-    head = f"Learned from the traffic since {since}, until {until}"
-    if usable is None:
-        return f"{head}; until a day is known, windows are compared with the whole reference."
-    if usable.cycle != learned.hours.cycle:
-        return f"{head}; until a week is known, by the hours of the day."
-    return f"{head}."
 
 
 def _of_profile(profile: Profile, cycle: Cycle) -> bool:

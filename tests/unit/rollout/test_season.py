@@ -246,11 +246,27 @@ def test_until_a_week_is_known_hours_of_the_week_are_those_of_the_day() -> None:
     assert seen.hours.cycle == DAY
     assert told is not None
     assert (told.known, told.of) == (48, 168)
-    assert "by the hours of the day" in told.message
+    assert told.message.endswith("windows are compared by the hours of the day.")
     learned = traffic.learned(7, policy)
     seen, told = season_of(policy, traffic.hour(), learned)
     assert seen.hours is not None
     assert seen.hours.cycle == WEEK
+
+
+def test_until_a_week_is_known_the_training_datas_hours_of_the_day_serve() -> None:
+    policy, dated = spec("HourOfWeek"), profile(hours=True)
+    traffic = Traffic(dated)
+    assert dated.hours is not None
+    first, told = season_of(policy, traffic.hour(), None)
+    assert told is not None
+    assert told.message.startswith(
+        "No hour is known yet; windows are compared by the hours of the day"
+    )
+    learned = traffic.learned(2, policy)
+    later, _ = season_of(policy, traffic.hour(), learned)
+    for seen in (first, later):
+        assert seen.hours is not None
+        assert (seen.hours.features == dated.hours.table().features).all()
 
 
 def test_an_hour_is_counted_once() -> None:
