@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.drift import alarms, cost, digits, harm, power, psi_grid, scenarios, streams
+from benchmarks.drift import alarms, cost, digits, harm, labels, power, psi_grid, scenarios, streams
 from benchmarks.report import put
 
 HERE = Path(__file__).parent
@@ -30,6 +30,7 @@ def blocks(*, quick: bool) -> Iterator[tuple[str, str]]:
         yield "delay", alarms.delay_table(pool.map, few)
         yield "digits", digits.digit_table(pool.map, few)
     yield "streams", streams.stream_table(few)
+    yield "labels", labels.label_table(2 if quick else 200)
     yield "scenarios", scenarios.scenario_table(1 if quick else scenarios.PARTS)
     yield "harm", harm.harm_tables(1 if quick else harm.REPLICATES)
     yield "psi grid", psi_grid.psi_table(100 if quick else 2000)
