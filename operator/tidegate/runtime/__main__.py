@@ -160,8 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--drain",
         type=_seconds,
-        default=5.0,
-        help="how long to go on answering after SIGTERM, such as 5s",
+        help="how long to go on answering after SIGTERM; 5s by default, with gRPC 13s",
     )
     serve.add_argument(
         "--allow-unsafe", action="store_true", help="load Joblib models, which run code"

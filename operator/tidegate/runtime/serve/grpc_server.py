@@ -14,7 +14,7 @@ from tidegate.runtime.serve.tensors import fill, raw_of, values_of_contents, val
 
 # A client's connection stays with one pod; only by being told to connect anew does it find new pods
 # and a promoted revision. The calls that are on their way end on the old connection.
-CONNECTION_SECONDS = 15.0
+CONNECTION_SECONDS = 10.0  # the library makes it up to a tenth more or less
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from tidegate.runtime.serve.grpc_server import GrpcServer
 
 CONNECTION_LIMIT = 1024
-SHUTDOWN_SECONDS = 20
+# For each protocol first the time until nobody comes any more, then what requests have to end in;
+# both fit into the 30 s that a pod gets.
+DRAIN_SECONDS, SHUTDOWN_SECONDS = 5.0, 20
+# A gRPC server that stops cancels the calls that come before its clients have heard of it. So it
+# goes on until every client was told to connect anew, and has found another pod.
+GRPC_DRAIN_SECONDS, GRPC_SHUTDOWN_SECONDS = 13.0, 12.0
 
 
 class _Server(uvicorn.Server):
@@ -45,7 +50,7 @@ class _Server(uvicorn.Server):
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._grpc is not None:
-            await self._grpc.stop(SHUTDOWN_SECONDS)
+            await self._grpc.stop(GRPC_SHUTDOWN_SECONDS)
         await super().shutdown(sockets)
 
     @override
@@ -72,10 +77,13 @@ def serve(
     port: int,
     grpc_port: int | None,
     limits: Limits,
-    drain_seconds: float,
+    drain_seconds: float | None,
     allow_unsafe: bool,
 ) -> None:
-    """Serve the model of a folder until the process is told to end; gRPC if it has a port."""
+    """Serve the model of a folder until the process is told to end; gRPC if it has a port.
+
+    `drain_seconds`: how long to go on after that; None for what the protocol takes.
+    """
     model = ServedModel(name, load(folder, allow_unsafe=allow_unsafe), limits)
     config = uvicorn.Config(
         ModelApp(model).application(),
@@ -96,4 +104,6 @@ def serve(
         grpc = GrpcServer(model, f"{host}:{grpc_port}")
         print(f"serving gRPC on {host}:{grpc_port}", flush=True)
     print(f"serving {name} on {host}:{port}", flush=True)
+    if drain_seconds is None:
+        drain_seconds = DRAIN_SECONDS if grpc is None else GRPC_DRAIN_SECONDS
     _Server(config, model, grpc, drain_seconds).run()

@@ -12,6 +12,9 @@ import grpc
 import httpx
 from tests.unit.runtime.jobs import job, people, workspace
 
+from tidegate.controllers.model.desired import GRACE_SECONDS
+from tidegate.runtime.serve import server
+from tidegate.runtime.serve.grpc_server import CONNECTION_SECONDS
 from tidegate.runtime.train import train
 
 
@@ -24,8 +27,8 @@ def start(folder: Path, port: int, log: Path, *more: str) -> subprocess.Popen[st
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def test_drains_on_sigterm(tmp_path: Path) -> None:
@@ -47,6 +50,13 @@ def test_drains_on_sigterm(tmp_path: Path) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 0
     assert json.loads(log.read_text()) == {"stage": "serve", "ok": True}
+
+
+def test_no_client_is_left_when_a_grpc_server_stops() -> None:
+    latest = 1.1 * CONNECTION_SECONDS + 1  # the library's scatter; who has not heard of it yet
+    assert latest < server.GRPC_DRAIN_SECONDS
+    assert server.GRPC_DRAIN_SECONDS + server.GRPC_SHUTDOWN_SECONDS < GRACE_SECONDS
+    assert server.DRAIN_SECONDS + server.SHUTDOWN_SECONDS < GRACE_SECONDS
 
 
 def test_a_corrupted_artifact_ends_it_with_one_clear_line(tmp_path: Path) -> None:
