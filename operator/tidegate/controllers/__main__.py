@@ -310,14 +310,14 @@ def main() -> int:
     """Run the operator until it is told to stop."""
     try:
         settings = Settings.from_environment(os.environ)
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
+        logging.getLogger("kopf").setLevel(logging.WARNING)
+        return asyncio.run(_main(settings))
     except TerminalError as error:
         print(error, file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    return asyncio.run(_main(settings))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,14 @@ from tests.integration.apiserver import ApiServer
 from tests.integration.helm import helm
 from tests.integration.operator_core.objects import eventually, model
 from tests.integration.operator_core.replicas import replica
+from tests.integration.runtime.programs import S3Server
 
+from tidegate.api.meta import timestamp
 from tidegate.api.names import LEASE_NAME
+from tidegate.api.v1alpha1.model_status import DecisionStatus
 from tidegate.clients.kube import Kube
 from tidegate.clients.resources import LEASES, MODELS
+from tidegate.rollout.decision_line import Logged, parsed
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("crds")]
 
@@ -102,6 +107,41 @@ async def test_a_leader_that_lost_the_lease_exits(
             lease = await kube.get(LEASES, namespace, LEASE_NAME)
         async with asyncio.timeout(15):
             assert await operator.process.wait() == 1
+
+
+@pytest.mark.s3
+async def test_brings_decisions_to_the_bucket(
+    kube: Kube, kubeconfig: Path, key: Path, namespace: str, store: S3Server
+) -> None:
+    """Also those that another operator has taken and could not bring any more."""
+    await kube.apply(model(namespace))
+    taken = DecisionStatus(
+        id="d-0007",
+        at=timestamp(datetime.now(UTC)),
+        action="RollBack",
+        revision="m-1",
+        reason="MetricBreached",
+    )
+    await kube.apply_status(MODELS, namespace, "churn", {"decisions": [taken.to_api()]})
+    asked = {"TIDEGATE_DECISIONS_URI": "s3://logs/decisions/", **store.environment()}
+    async with replica(kubeconfig, key, namespace, "a", **asked) as operator:
+        await eventually(lambda: len(store.keys("logs")) == 1, "the line", 40)
+        metrics = (await operator.get("/metrics"))[1]
+        assert 'tidegate_decision_records_total{result="written"} 1.0' in metrics
+        assert "tidegate_decision_records_waiting 0.0" in metrics
+        assert await operator.stop() < 10
+    (line,) = (store.root / "logs" / "decisions").rglob("*.jsonl")
+    assert list(parsed([line.read_text()])) == [Logged(namespace, "churn", taken)]
+
+
+async def test_refuses_to_start_without_the_key_of_the_bucket(
+    kubeconfig: Path, key: Path, namespace: str
+) -> None:
+    asked = {"TIDEGATE_DECISIONS_URI": "s3://logs/", "AWS_SECRET_ACCESS_KEY": ""}
+    async with replica(kubeconfig, key, namespace, "a", **asked) as operator:
+        async with asyncio.timeout(20):
+            assert await operator.process.wait() == 2
+        assert operator.log.startswith("s3://logs/: no credentials; name a Secret with ")
 
 
 async def test_refuses_to_start_without_its_settings(
