@@ -89,7 +89,13 @@ class Operator:
         self._queue = WorkQueue(clock, random.random)
         self._inbox = Inbox(self._store, self._queue)
         self._collector = Collector(self._sidecars, clock, self._queue.add, logger.warning)
-        self._sampler = Sampler(_prometheus(settings), time.time, self._queue.add, logger.warning)
+        self._sampler = Sampler(
+            _prometheus(settings),
+            time.time,
+            self._queue.add,
+            logger.warning,
+            metrics.questioned,
+        )
         self._cluster = Cluster(
             settings,
             kube,

@@ -69,6 +69,12 @@ class Metrics:
             ("namespace", "model"),
             registry=registry,
         )
+        self.questions = Counter(
+            "tidegate_prometheus_questions_total",
+            "Questions to Prometheus, by what came of them: value, empty, refused, failed.",
+            ("result",),
+            registry=registry,
+        )
         self.evidence_lag = Gauge(
             "tidegate_evidence_lag_seconds",
             "Age of the newest slot that every ready pod of a Model has reported.",
@@ -109,6 +115,10 @@ class Metrics:
     def asked(self, verb: str, resource: str, code: int) -> None:
         """Count a request to the API server."""
         self.api_requests.labels(verb, resource, str(code)).inc()
+
+    def questioned(self, result: str) -> None:
+        """Count a question to Prometheus."""
+        self.questions.labels(result).inc()
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

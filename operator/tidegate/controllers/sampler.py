@@ -74,8 +74,10 @@ class Sampler:
         clock: Callable[[], float],
         on_news: Callable[[ObjectKey], None],
         on_problem: Callable[[str], None] = lambda _: None,
+        on_answer: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`clock` tells Unix seconds; `on_news`: a window was asked for; `on_problem`: or why not.
+        """`clock` tells Unix seconds; `on_news`: a window was asked for; `on_problem`: or why not;
+        `on_answer`: what came of a question, in a word.
 
         Without a Prometheus nothing is asked.
         """
@@ -83,6 +85,7 @@ class Sampler:
         self._clock = clock
         self._on_news = on_news
         self._on_problem = on_problem
+        self._on_answer = on_answer
         self._asked: dict[ObjectKey, _Asked] = {}
         self._requests = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
 
@@ -167,9 +170,16 @@ class Sampler:
             try:
                 async with self._requests:
                     query = question.about(key.namespace, revision)
-                    asked.values[at] = await prometheus.value(query, _end_of(end))
+                    value = await prometheus.value(query, _end_of(end))
             except TerminalError as error:
-                asked.values[at], problem = None, str(error)
+                value, problem = None, str(error)
+                self._on_answer("refused")
+            except TransientError:
+                self._on_answer("failed")
+                raise
+            else:
+                self._on_answer("empty" if value is None else "value")
+            asked.values[at] = value
         return problem
 
 

@@ -1,6 +1,7 @@
 """The sampler: each window of a rollout is asked for once, and nobody waits for an answer."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -38,12 +39,17 @@ class World:
         self.prometheus.answers = {NEW: 0.4, OLD: 0.5}
         self.news: list[ObjectKey] = []
         self.problems: list[str] = []
+        self.came: Counter[str] = Counter()
         self.sampler = self.restarted()
 
     def restarted(self) -> Sampler:
         """A sampler that knows nothing, as after a crash."""
         self.sampler = Sampler(
-            self.prometheus, lambda: self.now, self.news.append, self.problems.append
+            self.prometheus,
+            lambda: self.now,
+            self.news.append,
+            self.problems.append,
+            lambda result: self.came.update([result]),
         )
         return self.sampler
 
@@ -83,6 +89,7 @@ async def test_each_window_is_asked_for_once_at_its_end(world: World) -> None:
     }  # fmt: skip
     assert world.sampler.sampled(KEY).closed_through == FIRST + 5
     assert set(world.news) == {KEY}
+    assert world.came == {"value": 4}
 
 
 async def test_a_window_is_not_asked_for_before_it_has_ended(world: World) -> None:
@@ -130,6 +137,7 @@ async def test_a_window_without_an_answer_in_time_is_missing_and_the_next_ones_g
     assert world.values()[FIRST, "old"] is None
     assert world.values()[FIRST + 3, "old"] is None
     assert world.sampler.sampled(KEY).problem == "no connection"
+    assert world.came["failed"] > 0
     assert world.problems == [f"{KEY}: no connection"]
     world.prometheus.answers[OLD] = 0.5
     await world.closed(FIRST + 6)
@@ -144,6 +152,7 @@ async def test_what_is_refused_is_missing_at_once_and_said(world: World) -> None
     await world.closed(FIRST)
     assert world.values() == {(FIRST, "new"): None, (FIRST, "old"): 0.5}
     assert world.sampler.sampled(KEY).problem == "parse error"
+    assert world.came == {"refused": 1, "value": 1}
     assert len(world.prometheus.asked) == 2
 
 
@@ -154,6 +163,7 @@ async def test_an_empty_answer_is_missing_and_no_problem(world: World) -> None:
     await world.closed(FIRST)
     assert world.values() == {(FIRST, "new"): None, (FIRST, "old"): 0.5}
     assert (world.sampler.sampled(KEY).problem, world.problems) == ("", [])
+    assert world.came == {"empty": 1, "value": 1}
 
 
 async def test_a_model_whose_answers_do_not_come_keeps_no_other_waiting(world: World) -> None:
