@@ -106,7 +106,9 @@ class _Memory:
         self.breached: str | None = None
         self.stopped: _Slots | None = None
         """The slots that were the last before the breach."""
-        self.digests = ["", "", ""]  # of the windows, labels and values that were folded
+        self.digests = ["", ""]  # of the windows and of the labels that were folded
+        self.valued: dict[str, str] = {}
+        """Digests of the values that were folded, by metric: each begins with its question."""
         self.edited: dict[str, _Slots] = {}
         self.skew: Skew | None = None
         self.asked = {m.name: q for m in metrics_of(analysis) if (q := question_of(m)) is not None}
@@ -122,7 +124,7 @@ class _Memory:
         # Cursors of older versions know nothing of values: they begin with what comes now.
         memory.at = _slots(data["slot"], data["labels"], data.get("values"))
         memory.breached, memory.after = data["breached"], data.get("after")
-        memory.digests = [*data.get("digests", ["", ""]), ""][:3]
+        memory.digests = data.get("digests", ["", ""])
         memory.stopped = _slots(*data["stopped"]) if data.get("stopped") else None
         memory.skew = Skew.from_state(data["skew"]) if data.get("skew") else None
         edited = data.get("edited", {})
@@ -132,6 +134,8 @@ class _Memory:
             kept = data["metrics"].get(metric.name)
             if kept is not None and kept["of"] == memory.questions[metric.name]:
                 memory.trackers[metric.name].restore(kept)
+                if metric.name in data.get("valued", {}):
+                    memory.valued[metric.name] = data["valued"][metric.name]
                 if metric.name in edited:
                     memory.edited[metric.name] = _slots(*edited[metric.name])
             else:
@@ -154,6 +158,7 @@ class _Memory:
                 name: {"of": question, **self.trackers[name].state()}
                 for name, question in self.questions.items()
             },
+            "valued": self.valued,
         }
         packed = zlib.compress(json.dumps(data, sort_keys=True).encode(), level=1)
         return base64.b64encode(packed).decode()
@@ -170,7 +175,8 @@ class _Memory:
         if self.skew is not None:
             for candidate, stable in served:
                 self.skew.fold(candidate, stable)
-        self._add_to_digest(0, slot, [(c.to_json(), s.to_json()) for c, s in pairs])
+        counted = [(c.to_json(), s.to_json()) for c, s in pairs]
+        self.digests[0] = _digest(self.digests[0], slot, counted)
 
     def fold_labels(self, slot: int, pairs: Sequence[tuple[Labels, Labels]]) -> None:
         """Take in what became known of both arms' answers in a slot."""
@@ -180,7 +186,7 @@ class _Memory:
                 for candidate, stable in pairs:
                     tracker.fold(candidate, stable)
         told = [(c.labelled, c.wrong, s.labelled, s.wrong) for c, s in pairs]
-        self._add_to_digest(1, slot, told)
+        self.digests[1] = _digest(self.digests[1], slot, told)
 
     def fold_values(self, slot: int, windows: Mapping[str, Compared]) -> None:
         """Take in the windows that ended in a slot, by metric."""
@@ -190,7 +196,7 @@ class _Memory:
             began = max(self._begin(name).values, self.after or -1)
             if isinstance(tracker, ValueTracker) and first > began:
                 tracker.fold(window)
-        self._add_to_digest(2, slot, {n: w.to_json() for n, w in windows.items()})
+                self.valued[name] = _digest(self.valued.get(name, ""), slot, window.to_json())
 
     def look(self, analysis: Analysis) -> None:
         """Stop for good if the evidence of harm is enough."""
@@ -211,16 +217,12 @@ class _Memory:
     def _begin(self, name: str) -> _Slots:
         return self.edited.get(name, _Slots(-1, -1, -1))
 
-    def _add_to_digest(self, of: int, slot: int, counted: object) -> None:
-        text = orjson.dumps([self.digests[of], slot, counted], option=orjson.OPT_SORT_KEYS)
-        self.digests[of] = hashlib.sha256(text).hexdigest()
-
     def _used(self, analysis: Analysis, arms: Arms) -> EvidenceStatus | None:
         if self.after is None:
             return None
         through = self.stopped or self.at
         # Without values it is the digest that older versions have written.
-        parts = self.digests if self.digests[2] else self.digests[:2]
+        parts = [*self.digests, *(f"{n} {d}" for n, d in sorted(self.valued.items()))]
         whole = hashlib.sha256(" ".join(parts).encode()).hexdigest()
         return EvidenceStatus(
             stable=arms.stable,
@@ -240,6 +242,12 @@ class _Memory:
             digest=f"sha256:{whole}",
             analysis=digest_of(analysis),
         )
+
+
+def _digest(before: str, slot: int, counted: object) -> str:
+    """The digest of what was folded so far, and of one slot more."""
+    text = orjson.dumps([before, slot, counted], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()
 
 
 def _slots(windows: int, labels: int, values: int | None = None) -> _Slots:
@@ -284,8 +292,10 @@ def weigh(analysis: Analysis, cursor: str, arms: Arms, evidence: Evidence) -> We
         if memory.breached is None:
             memory.fold_labels(slot, labels)
             memory.look(analysis)
-    # Of a window it must be known which requests were in it.
-    values_through = min(evidence.closed_through or 0, evidence.values_closed_through or 0)
+    # Of a window it must be known which requests were in it; of what nobody asks, all is known.
+    values_through = evidence.closed_through or 0
+    if memory.asked:
+        values_through = min(values_through, evidence.values_closed_through or 0)
     for slot, values in _valued(memory.asked, evidence, arms, memory.at.values, values_through):
         if memory.breached is None:
             memory.fold_values(slot, values)
