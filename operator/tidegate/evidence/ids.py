@@ -18,6 +18,7 @@ NONCES_IN_HASH: Final = 8
 # Those of the requests in flight: answers come in another order than requests.
 HASHES_REMEMBERED = 512
 
+_DIGITS: Final = "0123456789abcdef"
 _FORM = re.compile(r"([^.]+)\.([0-9a-f]{1,16})\.([0-9a-f]{16})")
 
 
@@ -55,10 +56,12 @@ def issue_some(member: str, secret: bytes, first: int) -> list[str]:
     """The ids of answers from `first` on, as many as one hash proves: eight at most."""
     number, at = divmod(first, NONCES_IN_HASH)
     proofs = _nonces(secret, number)
+    stem = f"{member}.{hex(first)[2:-1]}"  # their numbers differ in the last digit only
+    last = first % len(_DIGITS)
     ids: list[str] = []
     for start in range(at * NONCE_DIGITS, len(proofs), NONCE_DIGITS):
-        digits = hex(first + len(ids))[2:]  # noqa: FURB116 - as above
-        ids.append(f"{member}.{digits}.{proofs[start : start + NONCE_DIGITS]}")
+        ids.append(f"{stem}{_DIGITS[last]}.{proofs[start : start + NONCE_DIGITS]}")
+        last += 1
     return ids
 
 

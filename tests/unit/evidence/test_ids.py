@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.evidence.ids import genuine, issue, parse
+from tidegate.evidence.ids import genuine, issue, issue_some, parse
 
 SECRET = b"s" * 32
 
@@ -46,3 +46,12 @@ def test_what_is_no_id(text: str) -> None:
 def test_no_two_answers_share_a_nonce() -> None:
     ids = [parse(issue("pod", SECRET, sequence)) for sequence in range(1000)]
     assert len({id_.nonce for id_ in ids if id_ is not None}) == 1000
+
+
+def test_ids_made_together_are_those_made_one_by_one() -> None:
+    sequence = 1
+    while sequence < 600:
+        ids = issue_some("pod-1", SECRET, sequence)
+        assert 0 < len(ids) <= 8
+        assert ids == [issue("pod-1", SECRET, n) for n in range(sequence, sequence + len(ids))]
+        sequence += len(ids)

@@ -257,30 +257,30 @@ class Client(asyncio.Protocol):
         self._regulate()
 
     def answer_begins(self, head: ResponseHead) -> None:
-        exchange = self._exchange
-        if exchange is None:
+        exchange, upstream = self._exchange, self._upstream
+        if exchange is None or upstream is None:
             return
         exchange.answer = head
-        exchange.answered_at = monotonic()
+        exchange.answered_at = upstream.read_at
         raw = self._desk.head_for_client(exchange, head)
         if head.keep_alive and exchange.head.keep_alive and self._last(exchange):
             raw = with_header(raw, b"connection: close")  # neither side has said it itself
         self._outbox.append(raw)
-        if head.status == 101 and self._upstream is not None:
+        if head.status == 101:
             self._tunnel = True
             self._retire()
             self.flush()
             ahead, self._inbox = self._inbox, b""
-            self._upstream.write(ahead)
-            self._upstream.tunnel()
+            upstream.write(ahead)
+            upstream.tunnel()
 
     def answer_part(self, part: bytes) -> None:
         self._outbox.append(part)
         exchange = self._exchange
-        if exchange is not None and exchange.counted:
+        if exchange is not None and exchange.counted and self._upstream is not None:
             if not exchange.has_content:
                 exchange.has_content = True
-                exchange.answered_at = monotonic()
+                exchange.answered_at = self._upstream.read_at
             exchange.given.add(part)
 
     def pass_on(self, data: bytes) -> None:

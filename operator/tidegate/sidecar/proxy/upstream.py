@@ -50,7 +50,8 @@ class Upstream(asyncio.Protocol):
         self._head: ResponseHead | None = None  # the last one, and which method it answered:
         self._head_method = b""  # the next is the same, most often
         self._framing: Framing | None = None
-        self._idle_since = 0.0
+        self.read_at = 0.0
+        """When the last bytes came, by the monotonic clock."""
         self._tunnel = False
         self.connected = False
         self.paused = False
@@ -66,7 +67,7 @@ class Upstream(asyncio.Protocol):
                 self._owner.upstream_unreachable()
 
     def reusable(self, now: float) -> bool:
-        return not self.closed and now - self._idle_since < IDLE_SECONDS
+        return not self.closed and now - self.read_at < IDLE_SECONDS
 
     @property
     def unsent(self) -> int:
@@ -137,6 +138,7 @@ class Upstream(asyncio.Protocol):
         if self._tunnel:
             self._owner.pass_on(data)
             return
+        self.read_at = monotonic()
         self._inbox = self._inbox + data if self._inbox else data
         try:
             self._read()
@@ -186,7 +188,6 @@ class Upstream(asyncio.Protocol):
         self._method = self._framing = None
         if self._inbox:
             self.close()  # bytes behind the answer must never pass for the next one
-        self._idle_since = monotonic()
         self._owner.answer_ends()
 
     def _break_off(self) -> None:
