@@ -16,10 +16,12 @@ from tests.unit.sidecar.harness import Connection, post
 
 from tidegate.evidence.ids import parse
 from tidegate.evidence.windows import SLOT_SECONDS, slot_of
+from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES
 
 ROWS = 2
 QUIET_SECONDS = 0.5  # around the end of a slot nobody asks: each request has a sure slot
 PATIENCE_SECONDS = 30.0
+LARGE = 300_000  # bytes of a request
 PIECES = 32  # of 64 KiB, for those who take their time
 # A mark that no pod has signed: the pod that is asked answers itself, under no generation, so that
 # the rude are counted apart from the polite.
@@ -91,7 +93,7 @@ class Polite:
         ages = [self._rng.randrange(100) for _ in range(ROWS)]
         body = {"instances": [[age, "pro"] for age in ages]}
         if self._rng.random() < 0.02:
-            body["padding"] = [["x" * self._rng.randrange(300_000)]]  # fills queues
+            body["padding"] = [["x" * self._rng.randrange(LARGE)]]  # fills queues
         began, clock = time.monotonic(), time.time()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -171,6 +173,15 @@ class Rude:
         except (OSError, TimeoutError) as error:
             self._seen.faults.append(f"{name}: {error!r}")
 
+    async def fill_queue(self, pod: Pod) -> None:
+        """Ask until there is no more room for copies; the monitor must stand still."""
+        connection = await self._connected(pod)
+        for _ in range(2 * QUEUE_LIMIT_BYTES // LARGE):
+            connection.send(self._request(padding="x" * LARGE))
+            await _answer(connection)
+            self._seen.rude[pod.uid] += 1
+        await connection.close()
+
     async def _leave(self, pod: Pod) -> None:
         """Ask, and go before the answer comes: with a reset, or politely."""
         patience, reset = self._rng.uniform(0.0, 0.4), self._rng.random() < 0.5
@@ -217,9 +228,9 @@ class Rude:
     async def _connected(self, pod: Pod) -> Connection:
         return await Connection.open(pod.sidecar.port)
 
-    def _request(self, *more: str) -> bytes:
-        rows = [[self._rng.randrange(100), "pro"]] * ROWS
-        return post({"instances": rows}, "/v1/models/churn:predict", UNSIGNED, *more)
+    def _request(self, *more: str, padding: str = "") -> bytes:
+        body = {"instances": [[self._rng.randrange(100), "pro"]] * ROWS, "padding": padding}
+        return post(body, "/v1/models/churn:predict", UNSIGNED, *more)
 
 
 async def _last_words(connection: Connection) -> int | None:

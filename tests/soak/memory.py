@@ -7,18 +7,19 @@ from contextlib import suppress
 
 from tests.soak.pods import Pod
 
-from tidegate.sidecar.monitor import answers
+from tidegate.sidecar.monitor.book import MEMORY_LIMIT_BYTES
+from tidegate.sidecar.monitor.prediction_log.parts import BACKLOG_BYTES
 from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES
 
 MIB = 1 << 20
 SAMPLE_SECONDS = 1.0
-# The proxy's queue is full while the monitor stands still.
+# The proxy's queue is full while the monitor stands still, and leaves holes behind.
 PROXY_LIMIT, MONITOR_LIMIT = 48 * MIB + QUEUE_LIMIT_BYTES, 128 * MIB
-# A queue that has filled behind a stalled monitor leaves holes behind; it does not fill twice over.
-PROXY_GROWTH = QUEUE_LIMIT_BYTES + 4 * MIB
-# The ring of answers is touched for the first time as it fills, 31 bytes for each of them; windows
-# of an hour and the log's backlog of 12 MiB come on top.
-MONITOR_GROWTH = 31 * answers.SIZE + 24 * MIB
+LEEWAY = 4 * MIB  # where an allocator finds room differs from time to time
+# The first samples are taken with a full queue, and it does not fill twice over.
+PROXY_GROWTH = LEEWAY
+# Windows of an hour, and what the log's store has not taken.
+MONITOR_GROWTH = MEMORY_LIMIT_BYTES + BACKLOG_BYTES + LEEWAY
 
 
 class Memory:
@@ -30,11 +31,14 @@ class Memory:
     async def run(self, pods: list[Pod], stop: asyncio.Event) -> None:
         while not stop.is_set():
             for pod in pods:
-                for role, size in pod.memory().items():
-                    self._samples[f"{role} of {pod.uid}"].append((time.monotonic(), size))
+                self.sample(pod)
             with suppress(TimeoutError):
                 async with asyncio.timeout(SAMPLE_SECONDS):
                     await stop.wait()
+
+    def sample(self, pod: Pod) -> None:
+        for role, size in pod.memory().items():
+            self._samples[f"{role} of {pod.uid}"].append((time.monotonic(), size))
 
     def peaks(self) -> dict[str, tuple[int, int]]:
         """The most that each process took in the first and in the last third of the time."""

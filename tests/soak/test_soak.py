@@ -6,6 +6,7 @@
 import asyncio
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -56,12 +57,18 @@ class Soak:
         async with asyncio.TaskGroup() as everything:
             everything.create_task(self.books.run(begun, done))
             await begun.wait()
+            rude = Rude(world.pods, self.seen, rng)
+            for each in world.pods.values():
+                each.signal_monitor(signal.SIGSTOP)
+                await rude.fill_queue(each)
+                self.memory.sample(each)
+                each.signal_monitor(signal.SIGCONT)
             everything.create_task(self.memory.run(list(world.pods.values()), done))
             async with asyncio.TaskGroup() as clients:
                 for _ in range(POLITE):
                     polite = Polite(world.pods, world.stable, self.seen, rng)
                     clients.create_task(polite.run(POLITE / RATE, asked))
-                clients.create_task(Rude(world.pods, self.seen, rng).run(RUDE_PAUSE_SECONDS, asked))
+                clients.create_task(rude.run(RUDE_PAUSE_SECONDS, asked))
                 faults = clients.create_task(Faults(world, random.Random(SEED)).run(hurt))
                 await asyncio.sleep(SECONDS)
                 hurt.set()
