@@ -77,12 +77,12 @@ def main(runs: int, *, write: bool) -> None:
 
 async def fleet_table(measured: int) -> str:
     rows = []
-    for name, rollout in (("quiet", False), ("in a rollout", True)):
-        stages = await _minutes(measured, rollout=rollout)
-        means = {stage: float(np.mean(took)) for stage, took in stages.items()}
-        total = sum(means.values())
+    for name, decide in (("quiet", _watching), ("in a rollout", _weighing)):
+        means = await _means(measured, decide)
         rows += [_row(f"{name}: {stage}", ms) for stage, ms in means.items()]
-        rows.append(_row(f"**a Model {name}**", total))
+        rows.append(_row(f"**a Model {name}**", sum(means.values())))
+    stepwise = list((await _means(measured, _stepping)).items())[-1]
+    rows.append(_row(*stepwise))
     return table(["a minute of a Model", "ms", f"{MODELS:,} of them, % of a core"], rows)
 
 
@@ -90,8 +90,14 @@ def _row(name: str, ms: float) -> list[str]:
     return [name, f"{ms:.2f}", f"{100 * MODELS * ms / MINUTE_MS:.0f}"]
 
 
-async def _minutes(measured: int, *, rollout: bool) -> dict[str, list[float]]:
+async def _means(measured: int, decide: Callable[[Profile], Decide]) -> dict[str, float]:
+    stages = await _minutes(measured, decide)
+    return {stage: float(np.mean(took)) for stage, took in stages.items()}
+
+
+async def _minutes(measured: int, decide: Callable[[Profile], Decide]) -> dict[str, list[float]]:
     """Processor milliseconds of each measured minute, by stage."""
+    rollout = decide is not _watching
     clock, reference = Clock(), recorded.profile(np.random.default_rng(recorded.SEED))
     sidecars, news = Recorded(reference), asyncio.Queue[ObjectKey]()
     collector = Collector(sidecars, clock=lambda: 0.0, on_news=news.put_nowait)
@@ -99,7 +105,7 @@ async def _minutes(measured: int, *, rollout: bool) -> dict[str, list[float]]:
     collector.follow(
         KEY, targets, after=recorded.FIRST_SLOT - 1, every=0.0, generation=1, envelope=None
     )
-    stage, look = _weighing(reference) if rollout else _watching(reference)
+    stage, look = decide(reference)
     try:
         for number, answers in enumerate(recorded.minutes(PAST + measured, rollout=rollout)):
             clock.counts = number >= PAST
@@ -155,14 +161,29 @@ def _watching(reference: Profile) -> Decide:
 
 def _weighing(reference: Profile) -> Decide:
     """A look at a rollout each minute, with the default metrics."""
-    analysis, layout = Analysis(), layout_of(reference, reference)
-    cursor = start(analysis, recorded.FIRST_SLOT - 1)
+    weighing = _Weighing(reference)
+    return "weigh six slots of both arms", lambda seen: weighing.look(seen, seen.closed_through)
+
+
+def _stepping(reference: Profile) -> Decide:
+    """A look after each slot, as the operator takes it."""
+    weighing = _Weighing(reference)
 
     def look(seen: Gathered) -> None:
-        nonlocal cursor
-        evidence = Evidence(
-            seen.windows, seen.labels, seen.closed_through, seen.labels_closed_through, layout
-        )
-        cursor = weigh(analysis, cursor, ARMS, evidence).cursor
+        last = seen.closed_through or 0
+        for slot in range(last - recorded.SLOTS_A_MINUTE + 1, last + 1):
+            weighing.look(seen, slot)
 
-    return "weigh six slots of both arms", look
+    return "in a rollout: six looks instead, one after each slot", look
+
+
+class _Weighing:
+    """A rollout; its state is packed after each look, and unpacked at the next."""
+
+    def __init__(self, reference: Profile) -> None:
+        self._analysis, self._layout = Analysis(), layout_of(reference, reference)
+        self._cursor = start(self._analysis, recorded.FIRST_SLOT - 1)
+
+    def look(self, seen: Gathered, through: int | None) -> None:
+        evidence = Evidence(seen.windows, seen.labels, through, through, self._layout)
+        self._cursor = weigh(self._analysis, self._cursor, ARMS, evidence).cursor
