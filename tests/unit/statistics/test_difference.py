@@ -49,7 +49,7 @@ def test_expected_bet_is_at_most_one_anywhere_in_the_null(
 @pytest.mark.parametrize("level", [0.02, 0.4])
 def test_expected_bet_by_enumeration(edge: float, level: float) -> None:
     n1, n0 = 6, 11
-    k1, k0 = np.meshgrid(np.arange(n1 + 1), np.arange(n0 + 1), indexing="ij")
+    k1, k0 = np.meshgrid(np.arange(n1 + 1.0), np.arange(n0 + 1.0), indexing="ij")
     p = binom.pmf(k1, n1, level + edge) * binom.pmf(k0, n0, level)
     harm = log_bet(k1, n1, k0, n0, min(level + 2 * edge, 0.99), level, edge)
     safe = log_bet(k1, n1, k0, n0, level, level, edge)
