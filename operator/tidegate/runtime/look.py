@@ -24,6 +24,7 @@ from tidegate.statistics.floats import Floats
 VARIABLE = "TIDEGATE_LOOK"
 ROWS = 4000  # recent ones: half of them show an AUC that is 0.05 beyond its bound
 VALUES = 1_000_000  # of the recent rows: fewer rows of a wide table
+FEWEST_ROWS = 500  # of the widest one
 FEWEST_REQUESTS = 20  # rows of fewer requests are all alike, and say nothing of the others
 NAME_CHARACTERS = 100  # the kubelet keeps 4 KiB of what is reported
 
@@ -65,21 +66,23 @@ def look(
     """Compare, and say how well the rows can be told apart."""
     reference = read_reference(model / REFERENCE)
     chosen = [n for n in reference if _is_chosen(n, question)]
+    limit = min(ROWS, max(VALUES // max(len(chosen), 1), FEWEST_ROWS))
+    needed = min(question.min_samples, limit)  # a policy for counts may ask for millions
     rows = logged_rows(
         store,
         question.folder,
         question.after,
         question.through,
-        limit=min(ROWS, max(VALUES // max(len(chosen), 1), question.min_samples)),
+        limit=limit,
         scratch=scratch,
         patience=patience,
     )
     requests = len({r.request for r in rows})
     print(f"{len(rows)} rows of {requests} requests", flush=True)
-    if len(rows) < question.min_samples or requests < FEWEST_REQUESTS:
+    if len(rows) < needed or requests < FEWEST_REQUESTS:
         message = (
             f"{len(rows)} rows of {requests} requests are in the log of this interval; "
-            f"{question.min_samples} rows of {FEWEST_REQUESTS} requests are needed."
+            f"{needed} rows of {FEWEST_REQUESTS} requests are needed."
         )
         return {"samples": len(rows), "message": message}
     logged = {name for row in rows for name in row.features}  # a redacted one is in no row

@@ -126,6 +126,15 @@ def test_too_few_rows_say_nothing(published: Pod) -> None:
     assert end.line["message"].startswith("100 rows of 50 requests are in the log")
 
 
+def test_a_sample_is_enough_where_the_policy_asks_for_millions_of_counted_rows(
+    published: Pod,
+) -> None:
+    write(published, people(10, 4200), AFTER)
+    end = look(published, minSamples=1_000_000)
+    assert end.line["samples"] == 800, "half of the reference rows"
+    assert "4000 rows of 2000 requests" in end.output
+
+
 def test_lines_of_others_are_left_alone(published: Pod) -> None:
     write(published, people(9, 1200), AFTER)
     hour = published.store.keys("logs")[0].rpartition("/")[0]
