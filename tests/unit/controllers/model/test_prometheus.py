@@ -5,16 +5,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.fakes import FakePrometheus
 from tests.unit.controllers.model.scenes import NEW_DIGEST, OLD_DIGEST
 from tests.unit.controllers.model.test_reconcile import ERRORS, KEY, NEW, OLD, World
 from typing_extensions import override
 
 from tidegate.api.v1alpha1.model_status import MetricStatus
+from tidegate.controllers import sampler as sampler_module
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.sampler import SETTLE_SECONDS, Sampler
-from tidegate.errors import TerminalError
-from tidegate.evidence.windows import slot_of
+from tidegate.errors import TerminalError, TransientError
+from tidegate.evidence.values import ValueKey, question_of
+from tidegate.evidence.windows import SLOT_SECONDS, slot_of
+from tidegate.rollout.analysis import Evidence, weigh_again
 
 CONVERSION = {
     "name": "conversion",
@@ -57,7 +62,7 @@ class Asking(World):
                 while (self.sampler.sampled(KEY).closed_through or now) < now - 1:  # noqa: ASYNC110 - it happens in the sampler's task
                     await asyncio.sleep(0.001)
 
-    async def delivered(self, lives: int = 25) -> None:
+    async def delivered(self, lives: int = 22) -> None:
         await self.want(OLD_DIGEST)
         await self.run(4)
         await self.want(NEW_DIGEST)
@@ -162,3 +167,93 @@ async def test_a_model_without_such_a_metric_asks_nobody() -> None:
     world.metrics = (ERRORS,)
     await world.delivered()
     assert world.prometheus.asked == []
+
+
+class Waves(FakePrometheus):
+    """Says something else of each window, so that no mistake goes unseen; may be out of reach."""
+
+    def __init__(self, candidate: float) -> None:
+        super().__init__()
+        self.level = {f"conv({NEW})": candidate, f"conv({OLD})": 0.6}
+        self.failing = 0
+        """So many questions more are not answered."""
+
+    @override
+    async def value(self, query: str, at: float) -> float | None:
+        if self.failing:
+            self.failing -= 1
+            raise TransientError("no connection")
+        return self.said(query, round(at / SLOT_SECONDS) - 1)
+
+    def said(self, query: str, slot: int) -> float:
+        return self.level[query] + (slot * 7 + len(query) + ord(query[-2])) % 11 / 1000
+
+
+EVENTS = st.sampled_from(["nothing", "die before", "die after", "no answer"])
+
+
+@given(
+    st.lists(st.tuples(EVENTS, st.integers(1, 5)), min_size=18, max_size=18),
+    st.sampled_from([0.6, 0.05]),
+)
+@settings(
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+def test_whenever_it_dies_and_whoever_is_away_no_window_is_lost_or_counted_twice(
+    monkeypatch: pytest.MonkeyPatch, events: list[tuple[str, int]], candidate: float
+) -> None:
+    """Every process lives for two looks; in some it dies at a write, in some nobody answers."""
+    monkeypatch.setattr(sampler_module, "AGAIN_SECONDS", 0.001)
+    world = asyncio.run(_lived(events, candidate))
+    status, analysis = world.model().status, world.model().spec.delivery.analysis
+    assert isinstance(world.prometheus, Waves)
+    question = question_of((analysis.metrics or ())[1])
+    assert question is not None
+    last = slot_of(world.now.timestamp())
+    truth = Evidence(
+        world.windows,
+        {},
+        last,
+        last,
+        values={
+            ValueKey(slot, question.id, name): world.prometheus.said(f"conv({name})", slot)
+            for slot in range(last - 200, last)
+            for name in (OLD, NEW)
+        },
+        values_closed_through=last,
+    )
+    weighed = [d for d in status.decisions if d.evidence is not None]
+    assert weighed
+    for decision in weighed:
+        assert decision.evidence is not None
+        again = weigh_again(analysis, decision.evidence, decision.revision, truth)
+        assert again.evidence == decision.evidence
+        assert again.results == decision.metrics
+    assert status.decisions[-1].action == ("Promote" if candidate == 0.6 else "RollBack")
+
+
+async def _lived(events: list[tuple[str, int]], candidate: float) -> Asking:
+    world = Asking(candidate=None)
+    world.prometheus = Waves(candidate)
+    world.cluster = world._operator()
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    for event, number in [*events, *[("nothing", 0)] * 8]:
+        assert isinstance(world.prometheus, Waves)
+        if event.startswith("die"):
+            world.kube.dies_at, world.kube.after_effect = number, event == "die after"
+        if event == "no answer":
+            world.prometheus.failing = number
+        sampler = world.sampler
+        await world.run(1)
+        await world.asked()
+        await world.run(1)
+        world.kube.dies_at = None
+        for old in {sampler, world.sampler}:
+            assert old is not None
+            await old.close()
+        world.cluster = world._operator()
+    return world
