@@ -85,7 +85,7 @@ def _spread(parts: list[Entry]) -> list[Entry]:
     """Some of the parts, evenly over the interval, where all would be too many or too large."""
     size = sum(p.size for p in parts)
     step = max(1, ceil(max(len(parts) / PARTS_LIMIT, size / BYTES_LIMIT)))
-    return parts[step // 2 :: step]
+    return parts[(len(parts) - 1) % step // 2 :: step]
 
 
 def _lines(path: Path) -> Iterator[bytes]:
