@@ -27,7 +27,7 @@ CONVERSION = {
     "query": "conv({{revision}})",
     "window": "10s",
     "range": {"min": "0", "max": "1"},
-    "maxAbsoluteDrop": "0.3",
+    "maxAbsoluteDrop": "0.2",
     "onBreach": "Rollback",
 }
 
@@ -62,7 +62,7 @@ class Asking(World):
                 while (self.sampler.sampled(KEY).closed_through or now) < now - 1:  # noqa: ASYNC110 - it happens in the sampler's task
                     await asyncio.sleep(0.001)
 
-    async def delivered(self, lives: int = 22) -> None:
+    async def delivered(self, lives: int = 20) -> None:
         await self.want(OLD_DIGEST)
         await self.run(4)
         await self.want(NEW_DIGEST)
@@ -109,7 +109,7 @@ async def test_a_candidate_that_converts_less_is_rolled_back_and_told_with_numbe
     assert [r.reason for r in status.rejected] == ["MetricBreached"]
     (told,) = (d.message for d in status.decisions if d.action == "RollBack")
     assert told.startswith("conversion: 0.05 against 0.6 on stable, the means of ")
-    assert "lower; tolerance -0.3." in told
+    assert "lower; tolerance -0.2." in told
 
 
 @pytest.mark.parametrize(
