@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -75,7 +76,7 @@ func load(address string, connections, rate, seconds int, file string) {
 			var mine []float64
 			due := begin.Add(every * time.Duration(c) / time.Duration(connections))
 			for ; due.Before(begin.Add(time.Duration(seconds) * time.Second)); due = due.Add(every) {
-				time.Sleep(time.Until(due))
+				sleepUntil(due)
 				_, err := connection.Write(request)
 				check(err)
 				answer, err := http.ReadResponse(reader, nil)
@@ -97,6 +98,14 @@ func load(address string, connections, rate, seconds int, file string) {
 	check(json.NewEncoder(os.Stdout).Encode(map[string]float64{
 		"p50": all[len(all)/2], "p99": all[len(all)*99/100],
 	}))
+}
+
+// time.Sleep is right to a millisecond only, which is longer than an answer takes.
+func sleepUntil(due time.Time) {
+	for left := time.Until(due); left > 0; left = time.Until(due) {
+		span := syscall.NsecToTimespec(left.Nanoseconds())
+		_ = syscall.Nanosleep(&span, nil) // the runtime's signals end it early
+	}
 }
 
 func number(argument int) int {
