@@ -1,16 +1,20 @@
 """`replay` and `backtest` of a Model: a real rollout's decisions, from what was recorded of it."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from tests.unit.cli.scenes import recording_of, rollout
 from tests.unit.controllers.model.scenes import NEW, OLD
+from tests.unit.rollout import test_values as shop
+from tests.unit.rollout.test_replay import decided
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.model import Analysis, Metric, Model
 from tidegate.cli.answer import DIFFERS, DONE
 from tidegate.cli.replay import replayed
 from tidegate.cli.rollouts import tried
 from tidegate.errors import TerminalError
+from tidegate.evidence.recording import Recording
 from tidegate.evidence.windows import Counts
 
 WORSE = {OLD.name: 0.001, NEW.name: 0.2}
@@ -63,3 +67,33 @@ def test_another_analysis_is_tried_on_the_same_windows() -> None:
 def test_a_recording_without_a_rollout_has_nothing_to_try() -> None:
     with pytest.raises(TerminalError, match="no rollout with evidence"):
         tried("strict", STRICT, recording_of(rollout(EQUAL, looks=0)))
+
+
+def test_values_of_prometheus_are_replayed_and_tried_with_another_tolerance() -> None:
+    evidence = shop.world(candidate=0.12, slots=160)
+    record = decided(shop.once(evidence))
+    spec = {"artifact": {"fromTraining": {}}, "delivery": {"analysis": shop.ANALYSIS.to_api()}}
+    snapshot = Model.model_validate(
+        {
+            "metadata": {"name": "churn", "namespace": "growth"},
+            "spec": spec,
+            "status": {"decisions": [record.to_api()]},
+        }
+    )
+    part = Recording(
+        "growth",
+        "churn",
+        closed_through=evidence.closed_through,
+        labels_closed_through=evidence.labels_closed_through,
+        windows=evidence.windows,
+        values=evidence.values,
+        values_closed_through=evidence.values_closed_through,
+        snapshots=(snapshot,),
+    )
+    recording = Recording.from_json(json.loads(json.dumps(part.to_json())))
+    assert replayed(recording, None).code == DONE
+    for tolerance, verdict in (("0.1", "Fail"), ("0.7", "Pass")):
+        answer = tried("other", shop.metric(maxRelativeDrop=tolerance), recording)
+        (trial,) = answer.data
+        assert trial["metrics"][0]["verdict"] == verdict
+        assert "the means of" in answer.text
