@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.drift import alarms, cost, digits, harm, labels, power, psi_grid, scenarios, streams
+from benchmarks.drift import (
+    alarms,
+    cost,
+    digits,
+    harm,
+    labels,
+    power,
+    psi_grid,
+    relations,
+    scenarios,
+    streams,
+)
 from benchmarks.report import put
 
 HERE = Path(__file__).parent
@@ -28,6 +39,7 @@ def blocks(*, quick: bool) -> Iterator[tuple[str, str]]:
     with ProcessPoolExecutor(PROCESSES) as pool:
         yield "false alarms", alarms.false_alarm_table(pool.map, 20 if quick else 1000)
         yield "delay", alarms.delay_table(pool.map, few)
+        yield "relations", relations.relation_table(pool.map, 0.1 if quick else 1.0)
         yield "digits", digits.digit_table(pool.map, few)
     yield "streams", streams.stream_table(few)
     yield "labels", labels.label_table(2 if quick else 200)
