@@ -43,6 +43,7 @@ PROFILE = make_profile(
     {"accuracy": 0.9},
 ).to_json()
 ROW = [42, "pro"]
+PACE_SECONDS = 0.005  # at full speed a busy machine has no time left for the monitor's start
 
 
 async def model_answer(asked: Asked) -> bytes:
@@ -150,6 +151,7 @@ async def test_a_killed_monitor_costs_no_request_and_comes_back(
         connection = await connect(pod.port)
         while not enough.is_set():
             statuses.append((await connection.ask(post({"instances": [ROW]}))).status)
+            await asyncio.sleep(PACE_SECONDS)
 
     tasks = [asyncio.create_task(load()) for _ in range(2)]
     before = pod.monitor_pid()
