@@ -143,7 +143,10 @@ class Sidecar:
 
     async def monitor_up(self) -> None:
         async def answers() -> bool:
-            return (await self.numbers("/windows")).status == 200
+            try:
+                return (await self.numbers("/windows")).status == 200
+            except asyncio.IncompleteReadError:
+                return False  # one that starts on a starved machine is hung up on after 10 s
 
         await eventually(answers)
 
