@@ -60,7 +60,7 @@ def _judge_world(world: World, count: int) -> dict[str, Judged]:
 
 
 def _judge_drift(before: Values, values: Values) -> dict[str, Judged]:
-    return judges.by_bound(ours.flags(judges.policies(), before, values).T)
+    return judges.by_bound(ours.flags(judges.policies(), ours.profile_of(before), values).T)
 
 
 def _first(flags: Flags) -> float:

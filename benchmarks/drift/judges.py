@@ -30,7 +30,7 @@ class Judged:
 
 
 def judge(reference: Values, windows: Values) -> dict[str, Judged]:
-    mine = ours.flags(policies(), reference, windows).T
+    mine = ours.flags(policies(), ours.profile_of(reference), windows).T
     return {**by_bound(mine), **judge_by_others(reference, windows)}
 
 

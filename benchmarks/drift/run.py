@@ -15,6 +15,7 @@ from benchmarks.drift import (
     psi_grid,
     relations,
     scenarios,
+    season,
     streams,
 )
 from benchmarks.report import put
@@ -38,6 +39,7 @@ def blocks(*, quick: bool) -> Iterator[tuple[str, str]]:
     few = 1 if quick else 10
     with ProcessPoolExecutor(PROCESSES) as pool:
         yield "false alarms", alarms.false_alarm_table(pool.map, 20 if quick else 1000)
+        yield "season", season.season_table(pool.map, quick=quick)
         yield "delay", alarms.delay_table(pool.map, few)
         yield "relations", relations.relation_table(pool.map, 0.1 if quick else 1.0)
         yield "digits", digits.digit_table(pool.map, few)

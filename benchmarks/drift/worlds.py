@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float32]
 Flags = NDArray[np.bool_]
+Hours = NDArray[np.int64]
 Arrays = dict[str, NDArray[Any]]
 
 FEATURES = 30
@@ -30,27 +31,47 @@ class World:
     """Amplitude of day and night, in standard deviations; the reference covers whole days."""
 
 
+STILL = World("still")
+
+
 def reference(world: World, rng: np.random.Generator) -> Values:
     """The training rows: independent, of all hours of the day."""
-    hours = rng.random((REFERENCE_ROWS, 1), np.float32)
-    noise = rng.standard_normal((REFERENCE_ROWS, FEATURES), np.float32)
-    return np.asarray(noise + world.swing * np.sin(2 * math.pi * hours), np.float32)
+    return dated_reference(world, rng)[0]
 
 
-def windows(world: World, rng: np.random.Generator, count: int) -> Values:
-    """Windows by rows by features, in which nothing changes but the time of day."""
+def dated_reference(
+    world: World, rng: np.random.Generator, rows: int = REFERENCE_ROWS
+) -> tuple[Values, Hours]:
+    """The training rows, and the hour of the day of each."""
+    days = rng.random((rows, 1), np.float32)
+    noise = rng.standard_normal((rows, FEATURES), np.float32)
+    values = np.asarray(noise + world.swing * np.sin(2 * math.pi * days), np.float32)
+    return values, (24 * days[:, 0]).astype(np.int64)
+
+
+def windows(world: World, rng: np.random.Generator, count: int, start: int = 0) -> Values:
+    """Windows by rows by features, in which nothing changes but the time of day.
+
+    `start`: how many windows after midnight the first one is.
+    """
     values = rng.standard_normal((count, world.rows, FEATURES), np.float32)
     if world.session > 1:
         users = rng.standard_normal((count, world.rows // world.session, FEATURES), np.float32)
         shared = np.repeat(users, world.session, axis=1)
         values = math.sqrt(ICC) * shared + math.sqrt(1 - ICC) * values
-    phase = 2 * math.pi * np.arange(count) / WINDOWS_A_DAY
+    phase = 2 * math.pi * (start + np.arange(count)) / WINDOWS_A_DAY
     level = world.swing * np.sin(phase).astype(np.float32)
     return np.asarray(values + level[:, None, None], np.float32)
 
 
-def drifting(rng: np.random.Generator, before: int, path: NDArray[np.float64]) -> Values:
+def drifting(
+    rng: np.random.Generator,
+    before: int,
+    path: NDArray[np.float64],
+    world: World = STILL,
+    start: int = 0,
+) -> Values:
     """Still windows, then the first feature's mean follows the path, in standard deviations."""
-    values = windows(World("still"), rng, before + path.size)
+    values = windows(world, rng, before + path.size, start)
     values[before:, :, 0] += path.astype(np.float32)[:, None]
     return values
