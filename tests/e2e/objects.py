@@ -40,7 +40,7 @@ def training(key: str, estimator: Manifest, **more: Any) -> Manifest:
             "credentialsRef": CREDENTIALS,
         },
         "trainer": {"sklearn": estimator},
-        "output": {"uri": f"s3://{BUCKET}/models/"},
+        "output": {"uri": f"s3://{BUCKET}/models/", "referenceRows": 300},
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
     } | more
 

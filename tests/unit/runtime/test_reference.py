@@ -21,8 +21,8 @@ def test_a_model_is_published_with_rows_that_it_was_trained_on(tmp_path: Path) -
     assert set(found["age"]) <= set(people()["age"])
 
 
-def test_none_are_published_where_none_are_wanted(tmp_path: Path) -> None:
-    train(job(output={"referenceRows": 0}), workspace(tmp_path, train=people()))
+def test_none_are_published_unless_they_are_wanted(tmp_path: Path) -> None:
+    train(job(), workspace(tmp_path, train=people()))
     assert not (tmp_path / "out/reference.parquet").exists()
     with pytest.raises(TerminalError, match="referenceRows"):
         read_reference(tmp_path / "out/reference.parquet")

@@ -28,7 +28,7 @@ def test_classifier_leaves_all_files_of_an_artifact(tmp_path: Path) -> None:
     features = ["age", "plan", "paid"]
     line = train(job(data={"features": features}), workspace(tmp_path, train=people()))
     out = tmp_path / "out"
-    names = {"metrics.json", "model.skops", "profile.json", "reference.parquet", "tidegate.json"}
+    names = {"metrics.json", "model.skops", "profile.json", "tidegate.json"}
     assert {p.name for p in out.iterdir()} == names
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics == line["metrics"]

@@ -207,9 +207,9 @@ class Output(ApiModel):
     format: Format = "Skops"
     credentials_ref: LocalRef | None = None
     """The Secret to write with; `data.credentialsRef` if absent."""
-    reference_rows: Annotated[int, Field(ge=0, le=20_000)] = 2000
+    reference_rows: Annotated[int, Field(ge=0, le=20_000)] = 0
     """Training rows, drawn at random, that are published beside the model for MultivariateDrift to
-    compare with; 0 publishes none."""
+    compare with, such as 2000. Whoever may read the model can read them: none, if absent."""
 
 
 class TrainingTemplate(ApiModel):
