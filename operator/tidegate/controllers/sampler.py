@@ -20,7 +20,7 @@ KEPT_SLOTS = 3600 // SLOT_SECONDS
 REQUESTS_IN_FLIGHT = 8  # of all Models together; each has at most one
 SETTLE_SECONDS = 5.0  # what was scraped at a window's end is stored by then
 AGAIN_SECONDS = 10.0
-PATIENCE_SECONDS = 60.0  # a window without an answer after this is missing
+PATIENCE_SECONDS = 60.0  # nobody has answered for so long: older windows are missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class _Asked:
         self.through: dict[str, int] = {}
         """Per question: its windows that ended by this slot have been asked for, or are too old."""
         self.problem = ""
+        self.silent_since: float | None = None
+        """When the first of the questions was asked that all went without an answer."""
         self.task: asyncio.Task[None] | None = None
 
     def next(self) -> tuple[int, Question]:
@@ -58,7 +60,19 @@ class _Asked:
         ends = ((q.next_end(self.through[q.id]), q) for q in self.wanted.questions)
         return min(ends, key=lambda each: each[0])
 
-    def skip(self, question: Question, through: int) -> None:
+    def unanswered(self, question: Question, now: float, why: str) -> str:
+        """Give windows up once nobody has answered for too long; the problem there is then.
+
+        Their age alone would not do: an operator that comes back asks about old ones first.
+        """
+        if self.silent_since is None:
+            self.silent_since = now
+        if now - self.silent_since < PATIENCE_SECONDS:
+            return self.problem
+        self._skip(question, slot_of(now - PATIENCE_SECONDS) - 1)
+        return why
+
+    def _skip(self, question: Question, through: int) -> None:
         """Windows of the question that ended by this slot have no value."""
         for end in question.ends(self.through[question.id], through):
             self.values |= {ValueKey(end, question.id, r): None for r in self.wanted.revisions}
@@ -146,11 +160,9 @@ class Sampler:
             try:
                 problem = await self._ask(key, asked, prometheus, question, end)
             except TransientError as error:
-                late = slot_of(self._clock() - PATIENCE_SECONDS) - 1
-                problem = str(error) if end <= late else asked.problem
-                asked.skip(question, late)
+                problem = asked.unanswered(question, self._clock(), str(error))
             else:
-                asked.through[question.id] = end
+                asked.through[question.id], asked.silent_since = end, None
             if problem and problem != asked.problem:
                 self._on_problem(f"{key}: {problem}")
             asked.problem = problem

@@ -130,9 +130,11 @@ async def test_a_window_without_an_answer_in_time_is_missing_and_the_next_ones_g
     world: World,
 ) -> None:
     world.prometheus.answers[OLD] = TransientError("no connection")
+    world.at_end_of(FIRST)
+    world.sampler.follow(KEY, WANTED, after=AFTER)
+    await world.until(lambda: world.came["failed"] > 0)
     world.at_end_of(FIRST + 6)
     world.now += PATIENCE_SECONDS - SETTLE_SECONDS - 1
-    world.sampler.follow(KEY, WANTED, after=AFTER)
     await world.closed(FIRST + 3)
     assert world.values()[FIRST, "old"] is None
     assert world.values()[FIRST + 3, "old"] is None
@@ -195,6 +197,20 @@ async def test_an_operator_that_comes_back_asks_for_what_it_has_missed(world: Wo
     world.restarted().follow(KEY, WANTED, after=AFTER)
     await world.closed(FIRST + 3)
     assert world.sampler.sampled(KEY) == before
+
+
+async def test_what_was_missed_is_not_given_up_for_one_question_without_an_answer(
+    world: World,
+) -> None:
+    world.prometheus.answers[OLD] = TransientError("no connection")
+    last = FIRST + 3 * 20
+    world.at_end_of(last)  # ten minutes, in which no operator was there
+    world.sampler.follow(KEY, WANTED, after=AFTER)
+    await world.until(lambda: world.came["failed"] > 0)
+    world.prometheus.answers[OLD] = 0.5
+    await world.closed(last)
+    assert world.values()[FIRST, "old"] == 0.5
+    assert None not in world.values().values()
 
 
 async def test_nobody_asks_for_more_than_an_hour(world: World) -> None:
