@@ -184,7 +184,9 @@ def main() -> int:
         parser.error(f"no such tier: {', '.join(sorted(unknown))}")
     if os.environ.pop("KUBECONFIG", None):
         print("the tests end processes and read the API server's log: they use local clusters only")
-    # However the run is ended, what it brought up is taken down again.
+    # However the run is ended, what it brought up is taken down again; also where a shell has
+    # started it in the background and told it, and all its children, to ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     chosen = [[tier for tier in lane if tier.is_among(wanted)] for lane in LANES]
     try:

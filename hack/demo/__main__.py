@@ -74,7 +74,8 @@ def main() -> int:
     parser.add_argument("command", choices=("up", "down"))
     command = parser.parse_args().command
     mpl.use("svg")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(ending, signal.default_int_handler)
     screen = Screen(Console(highlight=False))
     try:
         return up(screen) if command == "up" else down(screen)
