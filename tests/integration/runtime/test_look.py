@@ -88,6 +88,7 @@ def test_relations_that_have_turned_since_training_are_seen_and_named(pod: Pod) 
     """From the table to the finding."""
     pod.store.put("data", "train.csv", tables.csv(people(1, 2000)))
     pod.spec = tables.spec("sklearn.linear_model.LogisticRegression")
+    pod.spec["output"]["referenceRows"] = 1600
     assert pod.fetch_model(pod.run_all().line["digest"]).code == 0
     write(pod, people(2, 1200, correlation=-0.8), AFTER)
     end = look(pod)
