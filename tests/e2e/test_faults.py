@@ -6,6 +6,7 @@ The canary holds at half of the requests, and by itself it would hold for ever.
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from urllib.request import urlopen
 
 import pytest
 from tests.e2e.objects import ACCURACY, ERRORS, canary, model
@@ -143,6 +144,7 @@ def _all_replaced(held: Held, old: set[str]) -> set[str]:
 
 def test_deleted_children_come_back(held: Held) -> None:
     place = held.place
+    pods = uids(place.pods_of(held.stable))
     children = [
         ("services", MODEL),
         ("services", held.stable),
@@ -158,13 +160,25 @@ def test_deleted_children_come_back(held: Held) -> None:
         again = partial(_another, place, child, old)
         new = eventually(again, f"another {child}", REPAIRED_SECONDS)
         assert new["metadata"]["ownerReferences"] == old["metadata"]["ownerReferences"]
+    # Until the old pods are gone, the status may be that of the time before.
+    eventually(lambda: not pods & uids(place.pods_of(held.stable)), "other pods", REPAIRED_SECONDS)
     served_again = reached(place, MODEL, _is_served, "its pods again", REPAIRED_SECONDS)
+    eventually(partial(_answers, place), "an answer through the Service", REPAIRED_SECONDS)
     assert served_again.stable is not None
     assert served_again.stable.revision == held.stable
     reached(place, MODEL, _has_weight(held.candidate), "the canary to go on")
     with clients(place, MODEL) as load:
         eventually(lambda: len(load.answers) > 100, "answers", 30)
     assert load.failures == []
+
+
+def _answers(place: Place) -> bool:
+    """Whether the node's rules for the Service have caught up with its pods."""
+    try:
+        with urlopen(f"http://{place.address(MODEL)}/v2/health/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def test_changed_wish_starts_from_the_new_revision(
