@@ -33,6 +33,7 @@ def up(screen: Screen) -> int:
         place.furnish()
     screen.tell(f"Tidegate is installed; the stage is set ({time.monotonic() - started:.0f} s).")
     watch = Watch(target.environment["KUBECONFIG"])
+    watch.look()  # a report has at least what was there at the start
     play = Play(place, watch, screen)
     failure = ""
     try:

@@ -44,7 +44,7 @@ def svg(plot: Plot, history: Sequence[Snapshot], endings: Sequence[Ending]) -> s
 def mark(axes: Any, endings: Sequence[Ending], history: Sequence[Snapshot]) -> None:
     """Mark where the acts begin, and the shift."""
     start = history[0].at
-    axes.set_xlim(0, history[-1].at - start)
+    axes.set_xlim(0, max(history[-1].at - start, 1.0))
     for ending in endings:
         axes.axvline(ending.began - start, color="#59636e", linewidth=0.8)
         axes.text(
@@ -72,12 +72,13 @@ def _weights(axes: Any, history: Sequence[Snapshot]) -> None:
 
 def _accuracy(axes: Any, history: Sequence[Snapshot]) -> None:
     clients, start = history[-1].clients, history[0].at
-    window = np.ones(ROLLING_SECONDS)
-    answered = np.convolve(np.array(clients.answered, dtype=float), window, mode="same")
-    right = np.convolve(np.array(clients.right, dtype=float), window, mode="same")
-    times = np.array(clients.at, dtype=float) - start
-    with np.errstate(invalid="ignore", divide="ignore"):
-        axes.plot(times, 100 * right / answered, color="#0969da")
+    if clients.at:  # a story may end before the first answer
+        window = np.ones(min(ROLLING_SECONDS, len(clients.at)))
+        answered = np.convolve(np.array(clients.answered, dtype=float), window, mode="same")
+        right = np.convolve(np.array(clients.right, dtype=float), window, mode="same")
+        times = np.array(clients.at, dtype=float) - start
+        with np.errstate(invalid="ignore", divide="ignore"):
+            axes.plot(times, 100 * right / answered, color="#0969da")
     axes.axhline(100 * POLICY_MINIMUM, color="#59636e", linestyle="--", linewidth=0.8)
     axes.set_ylim(50, 101)
     axes.set_ylabel("% right")
