@@ -58,9 +58,6 @@ class Settings:
     upstream: tuple[str, int]
     relays: bool
     """Connections are passed on as bytes, unread: the model speaks gRPC."""
-    readiness: tuple[str, int]
-    """Where the readiness path is asked for: the upstream, if that speaks HTTP/1.1."""
-    readiness_path: str
     routing_dir: Path
     profile: Path
     traffic_port: int
@@ -75,15 +72,12 @@ class Settings:
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Settings":
         """Raise KeyError or ValueError if a variable is missing or makes no sense."""
-        upstream = env.get("TIDEGATE_UPSTREAM", f"127.0.0.1:{names.MODEL_PORT}")
         return cls(
             pod_uid=env["TIDEGATE_POD_UID"],
             model=env["TIDEGATE_MODEL"],
             revision=env["TIDEGATE_REVISION"],
-            upstream=host_and_port(upstream),
+            upstream=host_and_port(env.get("TIDEGATE_UPSTREAM", f"127.0.0.1:{names.MODEL_PORT}")),
             relays=env.get("TIDEGATE_PROTOCOL", "HTTP") == "GRPC",
-            readiness=host_and_port(env.get("TIDEGATE_READINESS_ADDRESS", upstream)),
-            readiness_path=env.get("TIDEGATE_READINESS_PATH", "/v2/health/ready"),
             routing_dir=Path(env.get("TIDEGATE_ROUTING_DIR", names.ROUTING_DIR)),
             profile=Path(env.get("TIDEGATE_PROFILE", f"{names.MODEL_DIR}/profile.json")),
             traffic_port=int(env.get("TIDEGATE_TRAFFIC_PORT", names.TRAFFIC_PORT)),

@@ -13,7 +13,6 @@ from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 from tests.unit.sidecar.harness import (
     STABLE,
-    Sidecar,
     eventually,
     get,
     once,
@@ -42,8 +41,11 @@ async def model_server(folder: Path, port: int) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def ready(pod: Sidecar) -> bool:
-    return (await once(pod.control, get("/readyz"))).status == 200
+async def ready(port: int) -> bool:
+    try:
+        return (await once(port, get("/v2/health/ready"))).status == 200
+    except ConnectionRefusedError:
+        return False
 
 
 def column(name: str, datatype: str, values: list[Any]) -> dict[str, Any]:
@@ -66,7 +68,7 @@ async def test_what_training_wrote_is_what_serving_is_counted_with(tmp_path: Pat
         sidecar(tmp_path, port, profile=profile) as pod,
     ):
         await pod.monitor_up()
-        await eventually(lambda: ready(pod))
+        await eventually(lambda: ready(port))
         listed = await once(pod.port, post({"instances": rows}, PREDICT))
         named = [dict(zip(FEATURES, row, strict=True)) for row in rows]
         replies = [

@@ -13,7 +13,6 @@ from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import Sidecar, eventually, get, once, routing, sidecar
-from tests.unit.sidecar.upstream import upstream
 
 from tidegate.runtime.predictor import load
 from tidegate.runtime.serve.grpc_server import GrpcServer
@@ -34,7 +33,7 @@ HELD_LIMIT_BYTES = 24 << 20  # by the kernel's buffers of two connections, and o
 
 @asynccontextmanager
 async def relaying(folder: Path, handler: Handler) -> AsyncIterator[Sidecar]:
-    """A sidecar in front of a server that speaks what it likes; readiness is asked elsewhere."""
+    """A sidecar in front of a server that speaks what it likes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -46,13 +45,9 @@ async def relaying(folder: Path, handler: Handler) -> AsyncIterator[Sidecar]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
     port = server.sockets[0].getsockname()[1]
-    async with server, upstream() as probed:
-        environment = {
-            "TIDEGATE_PROTOCOL": "GRPC",
-            "TIDEGATE_READINESS_ADDRESS": f"127.0.0.1:{probed.port}",
-        }
-        async with sidecar(folder, port, environment=environment) as proxy:
-            yield proxy
+    grpc = {"TIDEGATE_PROTOCOL": "GRPC"}
+    async with server, sidecar(folder, port, environment=grpc) as proxy:
+        yield proxy
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

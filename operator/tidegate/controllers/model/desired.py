@@ -25,6 +25,7 @@ LOG_KEYS = (
     "AWS_REGION",
     "TIDEGATE_LOG_SALT",
 )
+PROBE_SECONDS = 5  # to answer a probe in
 GRACE_SECONDS = 30  # for the requests that are on their way when a pod is told to stop
 
 
@@ -189,14 +190,12 @@ def _capture(sidecar: Sidecar) -> dict[str, str]:
 
 
 def _upstream(model: Model) -> dict[str, str]:
-    """Where the model listens; its probes are HTTP whatever its clients speak."""
-    http = f"127.0.0.1:{names.MODEL_PORT}"
+    """Where the model listens."""
     if not _speaks_grpc(model):
-        return {"TIDEGATE_UPSTREAM": http}
+        return {"TIDEGATE_UPSTREAM": f"127.0.0.1:{names.MODEL_PORT}"}
     return {
         "TIDEGATE_PROTOCOL": "GRPC",
         "TIDEGATE_UPSTREAM": f"127.0.0.1:{names.MODEL_GRPC_PORT}",
-        "TIDEGATE_READINESS_ADDRESS": http,
     }
 
 
@@ -223,7 +222,6 @@ def _sidecar(model: Model, revision: Revision) -> Manifest:
         "TIDEGATE_MODEL": model.metadata.name,
         "TIDEGATE_REVISION": revision.name,
         **_upstream(model),
-        "TIDEGATE_READINESS_PATH": "/v2/health/ready",
         "TIDEGATE_ROUTING_DIR": names.ROUTING_DIR,
         "TIDEGATE_PROFILE": f"{names.MODEL_DIR}/profile.json",
         **_capture(settings),
@@ -246,10 +244,9 @@ def _sidecar(model: Model, revision: Revision) -> Manifest:
             {"name": "control", "containerPort": names.CONTROL_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
         ],
-        # The model's container starts after this one: only /livez can be asked of it by then.
         "startupProbe": _probe("/livez", "control", period=1, failures=60),
         "livenessProbe": _probe("/livez", "control", period=10, failures=3),
-        "readinessProbe": _probe("/readyz", "control", period=2, failures=2),
+        "readinessProbe": _probe("/readyz", "control", period=2, failures=3),
         "lifecycle": {"preStop": {"exec": {"command": RETIRE}}},
         "resources": _resources(settings.resources, SIDECAR_RESOURCES),
         "volumeMounts": [
@@ -274,17 +271,18 @@ def _serve(model: Model, revision: Revision) -> Manifest:
         "ports": [{"name": "model", "containerPort": names.MODEL_PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/v2/health/live", "model", period=1, failures=120),
         "livenessProbe": _probe("/v2/health/live", "model", period=10, failures=3),
-        "readinessProbe": _probe("/v2/health/ready", "model", period=2, failures=2),
+        "readinessProbe": _probe("/v2/health/ready", "model", period=2, failures=3),
         "resources": _resources(model.spec.serving.resources, MODEL_RESOURCES),
         "volumeMounts": list(_mounts(model_read_only=True)),
     }
 
 
 def _probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
+    """Patient: on a node short of CPU a slow answer is better than no pod to answer at all."""
     return {
         "httpGet": {"path": path, "port": port},
         "periodSeconds": period,
-        "timeoutSeconds": 2,
+        "timeoutSeconds": PROBE_SECONDS,
         "failureThreshold": failures,
     }
 

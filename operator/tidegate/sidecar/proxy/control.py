@@ -18,7 +18,6 @@ from tidegate.sidecar.proxy.heads import (
 
 BODY_LIMIT_BYTES = 1 << 20  # a routing document with ten thousand members
 REQUEST_SECONDS = 10.0
-READY_SECONDS = 1.0
 PIECE_BYTES = 65536
 
 
@@ -32,18 +31,9 @@ class Reply(NamedTuple):
 class Control:
     """Serves one request on each connection: its callers come a few times a minute."""
 
-    def __init__(
-        self,
-        board: Board,
-        monitor_path: str,
-        upstream: tuple[str, int],
-        readiness_path: str,
-        draining: Callable[[], bool],
-    ) -> None:
+    def __init__(self, board: Board, monitor_path: str, draining: Callable[[], bool]) -> None:
         self._board = board
         self._monitor_path = monitor_path
-        self._upstream = upstream
-        self._readiness = readiness_path
         self._draining = draining
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -63,18 +53,19 @@ class Control:
         except (HeadError, FramingError) as error:
             writer.write(_rendered(Reply(HTTPStatus.BAD_REQUEST, {"error": str(error)})))
             return
-        reply = await self._own(head, body)
+        reply = self._own(head, body)
         if reply is not None:
             writer.write(_rendered(reply))
         else:
             await self._hand_on(head, body, writer)
 
-    async def _own(self, head: RequestHead, body: bytes) -> Reply | None:
+    def _own(self, head: RequestHead, body: bytes) -> Reply | None:
         match head.method, head.path:
             case (b"GET", b"/livez"):
                 return Reply(HTTPStatus.OK, {"alive": True})
             case (b"GET", b"/readyz"):
-                ready = not self._draining() and await self._model_is_ready()
+                # The model's own probe tells of the model: the kubelet takes both into account.
+                ready = not self._draining()
                 status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
                 return Reply(status, {"ready": ready})
             case (b"PUT", b"/routing"):
@@ -91,21 +82,6 @@ class Control:
         older = verdict is Verdict.OLDER
         status = HTTPStatus.CONFLICT if older else HTTPStatus.OK
         return Reply(status, {"generation": self._board.generation})
-
-    async def _model_is_ready(self) -> bool:
-        host, port = self._upstream
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                reader, writer = await asyncio.open_connection(host, port)
-                try:
-                    request = f"GET {self._readiness} HTTP/1.1\r\nHost: {host}\r\n"
-                    writer.write(f"{request}Connection: close\r\n\r\n".encode())
-                    status_line = await reader.readline()
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError, ValueError):
-            return False
-        return status_line.split(b" ")[1:2] != [] and status_line.split(b" ")[1][:1] == b"2"
 
     async def _hand_on(self, head: RequestHead, body: bytes, writer: asyncio.StreamWriter) -> None:
         answered = False

@@ -78,13 +78,7 @@ async def _serve(
         lambda: _routing_record(board.current) if board.current else None,
         time.time,
     )
-    control = Control(
-        board,
-        monitor_path,
-        settings.readiness,
-        settings.readiness_path,
-        retire.is_set,
-    )
+    control = Control(board, monitor_path, retire.is_set)
     traffic_server = await loop.create_server(
         door.accept, None, settings.traffic_port, backlog=BACKLOG
     )
