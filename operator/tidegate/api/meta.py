@@ -114,6 +114,18 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=sum(int(n) * _UNIT_SECONDS[u] for n, u in parts))
 
 
+def in_words(length: timedelta) -> str:
+    """About as long, as a `Duration` of at most two units.
+
+    >>> [in_words(timedelta(seconds=s)) for s in (42, 192, 600, 7559)]
+    ['42s', '3m12s', '10m', '2h5m']
+    """
+    minutes, seconds = divmod(max(round(length.total_seconds()), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (0 if hours else seconds, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
 class LocalRef(ApiModel):
     """The name of another object in the same namespace."""
 

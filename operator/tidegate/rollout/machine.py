@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, assert_never
 
-from tidegate.api.meta import duration
+from tidegate.api.meta import duration, in_words
 from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import AnalysisStep, Delivery, Step
 from tidegate.rollout.attribution import Cause, Reading, Remedy, Seen, attribute, of_candidate
@@ -230,7 +230,7 @@ def _wait_for_pods(progress: Progress, seen: Situation) -> Transition:
     lost = progress.state is State.STEPPING
     since = seen.now if lost else progress.since
     if seen.now - since >= seen.progress_deadline:
-        message = f"The candidate's pods were not ready within {seen.progress_deadline}."
+        message = f"The candidate's pods were not ready within {in_words(seen.progress_deadline)}."
         return _roll_back(progress, seen, Reason.CANDIDATE_NOT_READY, message)
     losses = progress.losses + lost
     if losses >= MOST_LOSSES:

@@ -68,6 +68,7 @@ def test_rejects_a_candidate_whose_pods_never_become_ready() -> None:
     moved = advance(late, situation(ready=False, alive=False))
     assert moved.progress.state is State.ROLLED_BACK
     assert moved.reason is Reason.CANDIDATE_NOT_READY
+    assert moved.message.startswith("The candidate's pods were not ready within 10m.")
 
 
 def test_sets_a_weight_and_waits_until_the_pods_act_on_it() -> None:

@@ -1,5 +1,6 @@
 """Read everything about a Model once, before anything is decided."""
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -189,7 +190,16 @@ def _complaint(pod: Manifest) -> str | None:
             ended and ended.get("exitCode")
         ):
             continue
-        told = (ended.get("message") or waiting.get("message") or "").strip()
+        told = _sentence(ended.get("message") or waiting.get("message") or "")
         reason = waiting.get("reason") or ended.get("reason")
         return f"Container {container['name']} of pod {pod['metadata']['name']}: {reason}. {told}"
     return None
+
+
+def _sentence(text: str) -> str:
+    """What a program has left: the message in the line of ours, any other program's whole text."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return text.strip()
+    return str(line["message"]) if isinstance(line, dict) and "message" in line else text.strip()

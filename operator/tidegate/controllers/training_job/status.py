@@ -1,10 +1,10 @@
 """The status of a TrainingJob: what was seen and decided, for people and for the next look."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, assert_never
 
-from tidegate.api.meta import Condition, merge_conditions, timestamp
+from tidegate.api.meta import Condition, in_words, merge_conditions, timestamp
 from tidegate.api.names import ANNOTATION_TRIGGERED_BY, ConditionType, Reason
 from tidegate.api.v1alpha1.training_job import (
     Lineage,
@@ -80,16 +80,7 @@ def _state(outcome: Progress | Success | Failure) -> str:
 
 def _times(seen: Observed, outcome: Success | Failure) -> dict[str, str]:
     began = seen.child.started if seen.child else outcome.at
-    return {"completion_time": timestamp(outcome.at), "duration": _in_words(outcome.at - began)}
-
-
-def _in_words(length: timedelta) -> str:
-    """The two largest units: `42s`, `3m12s`, `2h5m`."""
-    minutes, seconds = divmod(max(round(length.total_seconds()), 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m"
-    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+    return {"completion_time": timestamp(outcome.at), "duration": in_words(outcome.at - began)}
 
 
 def _found(job: TrainingJob, pod: Pod) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The objects of a Model, as manifests."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.desired import Sealed, desired
 from tidegate.controllers.model.observe import _complaint, _revisions, _selected_revision
 from tidegate.controllers.model.plan import Plan
+from tidegate.runtime.outcome import failure
 from tidegate.sidecar.settings import LogSettings, Settings
 
 SEALED = Sealed('{"document": "…"}', "-----BEGIN PUBLIC KEY-----")
@@ -79,7 +81,6 @@ def test_grpc_is_passed_on_and_probed_beside_it() -> None:
     settings = Settings.from_environment({**env, "TIDEGATE_POD_UID": "u"})
     assert settings.relays
     assert settings.upstream == ("127.0.0.1", 8001)
-    assert settings.readiness == ("127.0.0.1", 8000)
     assert "--grpc-port=8001" in pod["containers"][0]["args"]
     assert pod["containers"][0]["readinessProbe"]["httpGet"]["port"] == "model"
     for name in ("churn", OLD.name):
@@ -178,6 +179,11 @@ def test_a_pod_that_does_not_start_is_explained() -> None:
     assert "fetch" in told
     assert "CrashLoopBackOff" in told
     assert "DigestMismatch" in told
+    line = failure("fetch", "DigestMismatch", "The folder is not what its digest says.")
+    ended["terminated"]["message"] = json.dumps(line)
+    assert _complaint(pod) == (
+        "Container fetch of pod churn-1: CrashLoopBackOff. The folder is not what its digest says."
+    )
     starting = {"name": "fetch", "state": {"waiting": {"reason": "PodInitializing"}}}
     pod = {"metadata": {"name": "churn-1"}, "status": {"initContainerStatuses": [starting]}}
     assert _complaint(pod) is None

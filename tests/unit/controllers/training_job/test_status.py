@@ -192,7 +192,8 @@ def test_prints_small_and_large_metrics_with_three_digits(value: float, want: st
         (timedelta(seconds=42), "42s"),
         (timedelta(minutes=3, seconds=12), "3m12s"),
         (timedelta(hours=2, minutes=5, seconds=59), "2h5m"),
-        (timedelta(days=2, hours=3), "51h0m"),
+        (timedelta(minutes=10), "10m"),
+        (timedelta(days=2, hours=3), "51h"),
     ],
 )
 def test_prints_the_two_largest_units_of_the_duration(length: timedelta, want: str) -> None:
