@@ -11,8 +11,8 @@ from benchmarks.attribution.worlds import (
     Rollout,
 )
 
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec
-from tidegate.api.v1alpha1.model import Analysis
 from tidegate.rollout.analysis import Evidence, start, weigh
 from tidegate.rollout.attribution import (
     Attribution,

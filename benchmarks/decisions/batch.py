@@ -10,7 +10,7 @@ import math
 import numpy as np
 from benchmarks.decisions.worlds import Errors, Flags, Floats, Histograms
 
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.rollout.trackers import PREDICTION_BINS, tracker_of
 from tidegate.statistics import difference, ratio, shift
 from tidegate.statistics.difference import DifferenceTest, log_bet

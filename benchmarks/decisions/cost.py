@@ -11,7 +11,7 @@ from benchmarks.decisions.worlds import Counted, World, errors, latencies, predi
 from benchmarks.report import table
 from scipy.stats import fisher_exact, mannwhitneyu
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.windows import Counts
 from tidegate.rollout.analysis import start, weigh
 from tidegate.rollout.trackers import CountTracker, tracker_of

@@ -6,7 +6,7 @@ import numpy as np
 from benchmarks.decisions import ours, rivals
 from benchmarks.decisions.worlds import SCORE_BINS, Errors, Floats, Histograms
 
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.evidence.latency import BINS, bin_upper_seconds
 
 Verdicts = dict[str, Floats]

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.decisions import batch, rivals
 from benchmarks.decisions.worlds import Counted, Errors, Floats, Histograms
 
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.evidence.windows import BlockKey, Counts
 from tidegate.rollout.analysis import Arms, Evidence
 

@@ -14,8 +14,11 @@ from benchmarks.report import put, table
 from typing_extensions import override
 
 from tidegate.api.meta import ObjectKey
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
-from tidegate.api.v1alpha1.model import Analysis, Model
+from tidegate.api.v1alpha1.model import (
+    Model,
+)
 from tidegate.clients.sidecars import Sidecars, Target
 from tidegate.controllers.collector import Collector, Gathered
 from tidegate.controllers.drift_policy.plan import plan

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tidegate.api.v1alpha1.model import Analysis
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.api.v1alpha1.model_status import DecisionStatus
 from tidegate.cli.answer import Answer
 from tidegate.cli.why import explained

@@ -7,7 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from tidegate.api.meta import duration
-from tidegate.api.v1alpha1.model import Delivery, Metric
+from tidegate.api.v1alpha1.analysis import Metric
+from tidegate.api.v1alpha1.model import (
+    Delivery,
+)
 from tidegate.cli.answer import Answer, table
 from tidegate.cli.words import roughly, span
 from tidegate.errors import TerminalError

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tidegate.api.v1alpha1.model import Analysis
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.api.v1alpha1.model_status import DecisionStatus
 from tidegate.cli.answer import DIFFERS, DONE, Answer
 from tidegate.errors import TerminalError

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tidegate.api.v1alpha1.model import Analysis
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.api.v1alpha1.model_status import EvidenceStatus, MetricStatus, ModelStatus
 from tidegate.cli.answer import Answer
 from tidegate.cli.replay import evidence_of

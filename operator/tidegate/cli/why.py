@@ -5,8 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 from tidegate.api.meta import parse_timestamp
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
-from tidegate.api.v1alpha1.model import Analysis, Model
+from tidegate.api.v1alpha1.model import (
+    Model,
+)
 from tidegate.api.v1alpha1.model_status import DecisionStatus, RolloutStatus
 from tidegate.cli.access import Access
 from tidegate.cli.answer import Answer

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.rollout.attribution import Cause
 from tidegate.rollout.words import count, told

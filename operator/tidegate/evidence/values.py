@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tidegate.api.meta import duration
 from tidegate.api.names import short_hash
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Counts
 
 DEFAULT_WINDOW = "1m"

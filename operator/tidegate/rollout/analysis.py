@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from tidegate.api.names import short_hash
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import EditedMetric, EvidenceStatus, MetricStatus
 from tidegate.evidence.values import Compared, Question, Traffic, Values, question_of
 from tidegate.evidence.windows import BlockKey, Counts, Labels

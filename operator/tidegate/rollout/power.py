@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING
 from tidegate.evidence.values import Compared, question_of
 from tidegate.evidence.windows import BlockKey, Counts, Labels

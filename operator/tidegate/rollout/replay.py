@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tidegate.api.names import Reason
-from tidegate.api.v1alpha1.model import Analysis
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.api.v1alpha1.model_status import DecisionStatus, MetricStatus
 from tidegate.errors import TerminalError
 from tidegate.rollout.analysis import Evidence, digest_of, weigh_again

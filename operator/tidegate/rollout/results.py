@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.rollout.trackers import AnyTracker, ValueTracker, capped, tolerance_in_words
 from tidegate.rollout.verdict import PROXIES, Verdict

@@ -14,7 +14,7 @@ import numpy as np
 from typing_extensions import override
 
 from tidegate.api.names import Reason
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.errors import TerminalError
 from tidegate.evidence.latency import BINS
 from tidegate.evidence.paired import compared, disagreed

@@ -1,6 +1,6 @@
 """Evidence in plain words: what was counted on both sides, and what follows."""
 
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.rollout.verdict import PAIRED
 

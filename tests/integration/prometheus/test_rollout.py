@@ -11,7 +11,7 @@ from tests.integration.prometheus.server import PrometheusServer, Sample
 from tests.ports import free_port
 
 from tidegate.api.meta import ObjectKey
-from tidegate.api.v1alpha1.model import Analysis, Metric, Range
+from tidegate.api.v1alpha1.analysis import Analysis, Metric, Range
 from tidegate.api.v1alpha1.model_status import DecisionStatus, MetricStatus
 from tidegate.clients.prometheus import Prometheus, Server
 from tidegate.controllers.sampler import Sampler, Wanted

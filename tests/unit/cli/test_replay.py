@@ -9,7 +9,10 @@ from tests.unit.controllers.model.scenes import NEW, OLD
 from tests.unit.rollout import test_values as shop
 from tests.unit.rollout.test_replay import decided
 
-from tidegate.api.v1alpha1.model import Analysis, Metric, Model
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
+from tidegate.api.v1alpha1.model import (
+    Model,
+)
 from tidegate.cli.answer import DIFFERS, DONE
 from tidegate.cli.replay import replayed
 from tidegate.cli.rollouts import tried

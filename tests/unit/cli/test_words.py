@@ -2,7 +2,7 @@
 
 import pytest
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.cli.words import guarantee, missing, remaining
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.api.v1alpha1.model import Metric, Range
+from tidegate.api.v1alpha1.analysis import Metric, Range
 from tidegate.evidence.values import Compared, Question, Traffic, ValueKey, question_of
 from tidegate.evidence.windows import UNDRAWN, BlockKey, Counts
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.errors import TerminalError
 from tidegate.evidence.latency import latency_bin

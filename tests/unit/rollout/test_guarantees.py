@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.latency import BINS_PER_DOUBLING
 from tidegate.evidence.windows import BlockKey, Counts, Labels, merged, merged_labels
 from tidegate.rollout.analysis import Arms, Evidence, metrics_of, start, weigh

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.latency import latency_bin
 from tidegate.evidence.windows import BlockKey, Counts
 from tidegate.rollout.analysis import Arms, Evidence, start, weigh

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.rollout.test_analysis import ANALYSIS, ARMS, World, simulate
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.api.v1alpha1.model_status import DecisionStatus
 from tidegate.errors import TerminalError
 from tidegate.evidence.windows import Counts, Labels

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tidegate.api.v1alpha1.model import Analysis
+from tidegate.api.v1alpha1.analysis import Analysis
 from tidegate.evidence.profile import Profile, make_profile
 from tidegate.evidence.windows import BlockKey, Counts
 from tidegate.rollout.analysis import Arms, Evidence, start, weigh

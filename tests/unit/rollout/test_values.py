@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.rollout.test_analysis import ARMS, result
 from tests.unit.rollout.test_replay import decided
 
-from tidegate.api.v1alpha1.model import Analysis, Metric, Range
+from tidegate.api.v1alpha1.analysis import Analysis, Metric, Range
 from tidegate.errors import TerminalError
 from tidegate.evidence.values import ValueKey, question_of
 from tidegate.evidence.windows import BlockKey, Counts

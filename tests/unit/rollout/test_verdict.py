@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.rollout.verdict import Verdict, summarize
 

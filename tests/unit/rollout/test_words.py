@@ -2,7 +2,7 @@
 
 import pytest
 
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.api.v1alpha1.model_status import MetricStatus
 from tidegate.rollout.words import compared, counted, told
 

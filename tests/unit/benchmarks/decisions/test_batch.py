@@ -5,7 +5,7 @@ import pytest
 from benchmarks.decisions import batch, ours, worlds
 from benchmarks.decisions.worlds import RAMP, Errors, Histograms, World
 
-from tidegate.api.v1alpha1.model import Metric
+from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.rollout.trackers import CountTracker, tracker_of
 
 RUNS = 1

@@ -3,7 +3,7 @@ import pytest
 from benchmarks.decisions import ours, worlds
 from benchmarks.decisions.worlds import Errors, Histograms, World
 
-from tidegate.api.v1alpha1.model import Analysis, Metric
+from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.windows import Counts
 from tidegate.rollout.analysis import start, weigh
 from tidegate.rollout.verdict import Verdict
