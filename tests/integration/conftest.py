@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import pytest
 import yaml
 from tests.integration.apiserver import ApiServer, Manifest, wait_until
 from tests.integration.runtime.programs import S3Server
+
+from tidegate.clients.kube import Kube, configuration
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = str(ROOT / "hack/cluster/cluster")
@@ -76,6 +78,20 @@ def namespace(apiserver: ApiServer) -> Iterator[str]:
     assert made.accepted, made.refusals
     yield made.body["metadata"]["name"]
     apiserver.delete(made.body | {"apiVersion": "v1", "kind": "Namespace"})
+
+
+@pytest.fixture
+async def restricted(
+    kubeconfig: Path, apiserver: ApiServer, crds: object, namespace: str
+) -> AsyncIterator[Kube]:
+    """The operator's client; the test's namespace lets only restricted pods in."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": namespace, "labels": labels}
+    labelled = apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    assert labelled.accepted, labelled.refusals
+    kube = Kube(await configuration(kubeconfig))
+    yield kube
+    await kube.close()
 
 
 @pytest.fixture(scope="session")

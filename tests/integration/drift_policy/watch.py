@@ -1,19 +1,14 @@
 """A DriftPolicy's reconcile on a real API server, where the test does the kubelet's part."""
 
-import asyncio
 import json
-from datetime import UTC, datetime
-from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.fakes import FakeSidecars
-from tests.integration.training_job.trial import OURS, eventually
+from tests.integration.reconciling import OURS, Reconciling, eventually
 from typing_extensions import override
 
 from tidegate.api.meta import ObjectKey
-from tidegate.api.names import ANNOTATION_REVISION, API_VERSION, DRIFT_POLICY, MODEL
+from tidegate.api.names import ANNOTATION_REVISION, DRIFT_POLICY, MODEL
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy, ModelDrift
-from tidegate.clients.kube import Kube, Manifest
+from tidegate.clients.kube import Manifest
 from tidegate.clients.resources import (
     CONTROLLER_REVISIONS,
     DRIFT_POLICIES,
@@ -21,14 +16,10 @@ from tidegate.clients.resources import (
     MODELS,
     PODS,
 )
-from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector, Gathered
 from tidegate.controllers.drift_policy.reconcile import reconcile
-from tidegate.controllers.metrics import Metrics
-from tidegate.controllers.store import Store
 from tidegate.evidence.profile import make_profile
 from tidegate.evidence.windows import BlockKey, Counts
-from tidegate.settings import Settings
 
 REVISION = "churn-1"
 PROFILE = make_profile({}, {}, ["yes"] * 10, "classification", {})
@@ -58,27 +49,15 @@ class Heard(Collector):
         )
 
 
-class Watch:
+class Watch(Reconciling):
     """One operator, a policy, and the Model that it watches."""
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self.kube = kube
-        self.namespace = namespace
-        self.now = datetime.now(UTC)
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget all that is not in the API server."""
-        settings = Settings("tidegate", "pod-1", "sidecar:1", "runtime:1", Path("key.pem"))
-        collector = Heard(FakeSidecars(), asyncio.get_running_loop().time, lambda _: None)
-        key = Ed25519PrivateKey.generate()
-        self.cluster = Cluster(
-            settings, self.kube, Store(), collector, key, Metrics(), lambda: self.now
-        )
+    listed = ((MODELS, ""), (DRIFT_POLICIES, ""), (JOBS, OURS), (CONTROLLER_REVISIONS, ""))
+    collector = Heard
 
     async def begin(self) -> None:
-        await self._create(MODEL, "churn", MODEL_SPEC)
-        await self._create(DRIFT_POLICY, "together", POLICY_SPEC)
+        await self.make(MODEL, "churn", MODEL_SPEC)
+        await self.make(DRIFT_POLICY, "together", POLICY_SPEC)
         status = {"stable": {"revision": REVISION}}
         await self.kube.apply_status(MODELS, self.namespace, "churn", status)
         where = {"uri": "s3://models/churn/v1/", "digest": f"sha256:{'1' * 64}"}
@@ -96,36 +75,15 @@ class Watch:
             }
         )
 
-    async def _create(self, kind: str, name: str, spec: Manifest) -> None:
-        meta = {"namespace": self.namespace, "name": name}
-        await self.kube.create(
-            {"apiVersion": API_VERSION, "kind": kind, "metadata": meta, "spec": spec}
-        )
-
     async def look(self) -> None:
         """One reconcile with the store as its watches would have it by now."""
-        for resource, labels in (
-            (MODELS, ""), (DRIFT_POLICIES, ""), (JOBS, OURS), (CONTROLLER_REVISIONS, ""),
-        ):  # fmt: skip
-            found, version = await self.kube.list(resource, self.namespace, labels=labels)
-            self.cluster.store.replace(resource, self.namespace, found, version)
+        await self.relist()
         key = ObjectKey(DRIFT_POLICY, self.namespace, "together")
         await reconcile(key, self.cluster, self.now)
 
     async def jobs(self) -> list[Manifest]:
         found, _ = await self.kube.list(JOBS, self.namespace, labels=OURS)
         return found
-
-    async def pod(self) -> Manifest:
-        """The look's pod, as soon as the Job controller has made it."""
-        found: list[Manifest] = []
-
-        async def there() -> bool:
-            found[:], _ = await self.kube.list(PODS, self.namespace)
-            return bool(found)
-
-        await eventually(there, "a pod")
-        return found[0]
 
     async def end(self, said: Manifest, code: int = 0) -> None:
         """Let the pod have ended with a line, and wait for the Job controller."""

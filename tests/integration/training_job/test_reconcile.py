@@ -1,12 +1,11 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.integration.reconciling import eventually
 from tests.integration.training_job.trial import (
     DIGEST,
     TOO_LARGE,
     Trial,
-    eventually,
-    now,
     whole_run,
 )
 
@@ -204,7 +203,7 @@ async def test_the_end_is_written_before_the_job_is_deleted_and_stays(trial: Tri
     assert status.succeeded
     assert again is not None
     assert status.completion_time is not None
-    await trial.look(at=now() + again / 2)
+    await trial.look(at=datetime.now(UTC) + again / 2)
     assert await trial.job() is not None
     over = parse_timestamp(status.completion_time) + timedelta(minutes=1)
     assert await trial.look(at=over) is None

@@ -3,53 +3,28 @@
 The pods ask for more memory than any node has: wherever the tests run, no kubelet takes them.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.fakes import FakeSidecars
+from tests.integration.reconciling import OURS, Reconciling, eventually
 
 from tidegate.api.meta import ObjectKey
-from tidegate.api.names import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY, TRAINING_JOB
+from tidegate.api.names import TRAINING_JOB
 from tidegate.api.v1alpha1.training_job import TrainingJob
-from tidegate.clients.kube import Kube, Manifest
+from tidegate.clients.kube import Manifest
 from tidegate.clients.resources import EVENTS, JOBS, PODS, TRAINING_JOBS
-from tidegate.controllers.cluster import Cluster
-from tidegate.controllers.collector import Collector
-from tidegate.controllers.metrics import Metrics
-from tidegate.controllers.store import Store
 from tidegate.controllers.training_job.reconcile import reconcile
-from tidegate.settings import Settings
 
-WAIT_SECONDS = 30.0
 STAGES = ("fetch", "validate", "train", "publish")
 TOO_LARGE = {"requests": {"memory": "900Ti"}}
-OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 DIGEST = f"sha256:{'d' * 64}"
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
+class Trial(Reconciling):
+    """One operator and its TrainingJobs."""
 
-
-class Trial:
-    """One operator and one namespace."""
-
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self.kube = kube
-        self.namespace = namespace
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget all that is not in the API server."""
-        settings = Settings("tidegate", "pod-1", "sidecar:1", "runtime:1", Path("key.pem"))
-        collector = Collector(FakeSidecars(), asyncio.get_running_loop().time, lambda _: None)
-        key = Ed25519PrivateKey.generate()
-        self.cluster = Cluster(settings, self.kube, Store(), collector, key, Metrics(), now)
+    listed = ((TRAINING_JOBS, ""), (JOBS, OURS))
 
     async def create(self, name: str = "churn-1", **spec: Any) -> None:
         given: Manifest = {
@@ -63,18 +38,14 @@ class Trial:
             "resources": TOO_LARGE,
             **spec,
         }
-        meta = {"namespace": self.namespace, "name": name}
-        await self.kube.create(
-            {"apiVersion": API_VERSION, "kind": TRAINING_JOB, "metadata": meta, "spec": given}
-        )
+        await self.make(TRAINING_JOB, name, given)
 
     async def look(self, name: str = "churn-1", at: datetime | None = None) -> timedelta | None:
         """One reconcile with the store as its watches would have it by now."""
-        for resource, labels in ((TRAINING_JOBS, ""), (JOBS, OURS)):
-            found, version = await self.kube.list(resource, self.namespace, labels=labels)
-            self.cluster.store.replace(resource, self.namespace, found, version)
+        self.now = at or datetime.now(UTC)
+        await self.relist()
         return await reconcile(
-            ObjectKey(TRAINING_JOB, self.namespace, name), self.cluster, at or now()
+            ObjectKey(TRAINING_JOB, self.namespace, name), self.cluster, self.now
         )
 
     async def seen(self, name: str = "churn-1") -> TrainingJob:
@@ -85,17 +56,6 @@ class Trial:
 
     async def job(self, name: str = "churn-1") -> Manifest | None:
         return await self.kube.get(JOBS, self.namespace, name)
-
-    async def pod(self) -> Manifest:
-        """The newest pod, as soon as there is one."""
-        found: list[Manifest] = []
-
-        async def there() -> bool:
-            found[:], _ = await self.kube.list(PODS, self.namespace)
-            return bool(found)
-
-        await eventually(there, "a pod")
-        return max(found, key=lambda p: str(p["metadata"]["creationTimestamp"]))
 
     async def run(self, **ended: Manifest | str) -> None:
         """Let the pod's stages be so: ended with a line, or `running`; the others wait."""
@@ -122,9 +82,7 @@ class Trial:
 
     async def told(self) -> list[tuple[str, str]]:
         """Type and reason of our Events."""
-        found, _ = await self.kube.list(
-            EVENTS, self.namespace, labels=f"{LABEL_MANAGED_BY}={MANAGED_BY}"
-        )
+        found, _ = await self.kube.list(EVENTS, self.namespace, labels=OURS)
         return sorted((e["type"], e["reason"]) for e in found)
 
 
@@ -152,16 +110,6 @@ def whole_run(name: str = "churn-1") -> dict[str, Manifest]:
             packages="sha256:cc",
         ),
     }
-
-
-async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Poll the server until it holds; fail the test when it does not in time."""
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not await holds():  # noqa: ASYNC110 - it happens in the server
-                await asyncio.sleep(0.05)
-    except TimeoutError as error:
-        raise AssertionError(f"waited {WAIT_SECONDS:g} s in vain for {what}") from error
 
 
 def _exit_code(told: Manifest | str | None) -> int | None:
