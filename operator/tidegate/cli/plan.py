@@ -8,9 +8,7 @@ from typing import Any
 
 from tidegate.api.meta import duration
 from tidegate.api.v1alpha1.analysis import Metric
-from tidegate.api.v1alpha1.model import (
-    Delivery,
-)
+from tidegate.api.v1alpha1.model import Delivery
 from tidegate.cli.answer import Answer, table
 from tidegate.cli.words import roughly, span
 from tidegate.errors import TerminalError
@@ -25,14 +23,17 @@ from tidegate.rollout.power import (
     Traffic,
     measurable,
     soonest_pass,
+    time_of_copies,
     time_to_detect,
     time_to_pass,
     traffic_of,
 )
 from tidegate.rollout.trackers import tolerance_in_words
+from tidegate.rollout.verdict import PAIRED
 from tidegate.rollout.words import count
 
 NEWEST_SLOTS = 3600 // SLOT_SECONDS  # the present traffic is that of the last hour
+AGREEING = 0.5  # of the tolerated disagreement: what a candidate that is to pass is taken for
 NEVER = f"not in {span(timedelta(seconds=MOST_SLOTS * SLOT_SECONDS))}"
 
 
@@ -45,6 +46,22 @@ class Question:
     traffic: Traffic
     sizes: tuple[float, ...]
     """Regressions to find, in tolerances of the metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What each metric needs at a weight, or of copies of so many requests."""
+
+    percent: int
+    is_copied: bool
+    passing: dict[str, Forecast]
+    finding: dict[str, list[Forecast]]
+    """By size of the regression."""
+
+    @property
+    def slowest(self) -> float:
+        """The slots until all metrics have passed, typically."""
+        return max((f.quantile(0.5) for f in self.passing.values()), default=0.0)
 
 
 def present_traffic(recording: Recording, stable: str | None) -> Traffic:
@@ -64,36 +81,53 @@ def present_traffic(recording: Recording, stable: str | None) -> Traffic:
 def planned(question: Question) -> Answer:
     """The steps with their times, and for each weight what each metric needs."""
     delivery, traffic = question.delivery, question.traffic
-    steps, metrics = steps_of(delivery), metrics_of(delivery.analysis)
-    weights = _weights_of_analyses(delivery)
-    passing = {w: time_to_pass(delivery.analysis, traffic, w / 100) for w in weights}
-    finding = {
-        w: {
-            m.name: [
-                time_to_detect(delivery.analysis, m, traffic, w / 100, s) for s in question.sizes
-            ]
-            for m in metrics
-            if not measurable(m, traffic)
-        }
-        for w in weights
-    }
+    steps, outlooks = steps_of(delivery), [*_of_copies(question), *_of_weights(question)]
     lines = [
         *_head(question),
         "",
-        table(("STEP", "CANDIDATE GETS", "TYPICAL TIME"), _steps(question, passing)),
+        table(("STEP", "CANDIDATE GETS", "TYPICAL TIME"), _steps(question, outlooks)),
     ]
-    for weight in weights:
-        lines += ["", *_weight(question, weight, passing[weight], finding[weight])]
+    for outlook in outlooks:
+        lines += ["", *_shown(question, outlook)]
     lacking = [
         f"{m.name}: {why}{_at_best(delivery, m)}"
-        for m in metrics
-        if (why := measurable(m, traffic))
+        for m in metrics_of(delivery.analysis)
+        if m.source != PAIRED and (why := measurable(m, traffic))
     ]
     if lacking:
         lines += ["", f"Not foretold: {'; '.join(lacking)}. Without samples a metric never passes."]
     if not steps:
         lines += ["", "There are no steps: a candidate is promoted as soon as its pods are ready."]
-    return Answer(_data(question, passing, finding, lacking), "\n".join(lines))
+    return Answer(_data(question, outlooks, lacking), "\n".join(lines))
+
+
+def _of_copies(question: Question) -> Iterator[Outlook]:
+    """Of the shadow steps, in which nothing but copies is judged."""
+    analysis, traffic = question.delivery.analysis, question.traffic
+    paired = [m for m in metrics_of(analysis) if m.source == PAIRED]
+    shares = [s.shadow.percent for s in steps_of(question.delivery) if s.shadow is not None]
+    for percent in dict.fromkeys(shares):
+        copies = traffic.requests * percent / 100
+        passing = {m.name: time_of_copies(analysis, m, copies, AGREEING) for m in paired}
+        finding = {
+            m.name: [time_of_copies(analysis, m, copies, size) for size in question.sizes]
+            for m in paired
+        }
+        yield Outlook(percent, is_copied=True, passing=passing, finding=finding)
+
+
+def _of_weights(question: Question) -> Iterator[Outlook]:
+    """Of the weights at which an analysis step waits for a Pass."""
+    analysis, traffic = question.delivery.analysis, question.traffic
+    measured = [m for m in metrics_of(analysis) if not measurable(m, traffic)]
+    for weight in _weights_of_analyses(question.delivery):
+        share = weight / 100
+        finding = {
+            m.name: [time_to_detect(analysis, m, traffic, share, size) for size in question.sizes]
+            for m in measured
+        }
+        passing = time_to_pass(analysis, traffic, share)
+        yield Outlook(weight, is_copied=False, passing=passing, finding=finding)
 
 
 def _at_best(delivery: Delivery, metric: Metric) -> str:
@@ -133,21 +167,23 @@ def _head(question: Question) -> Iterator[str]:
     yield f"From {RUNS} simulated rollouts a number, looked at as the operator does."
 
 
-def _steps(question: Question, passing: dict[int, dict[str, Forecast]]) -> Iterator[Sequence[str]]:
+def _steps(question: Question, outlooks: Sequence[Outlook]) -> Iterator[Sequence[str]]:
     """A row for each step, and one for all; evidence is kept from step to step."""
     steps, analysis = steps_of(question.delivery), question.delivery.analysis
+    slowest = {(o.is_copied, o.percent): o.slowest * SLOT_SECONDS for o in outlooks}
     weight, analysed, total = 0, False, 0.0
     for index, step in enumerate(steps):
         weight = step.set_weight or weight
         seconds = 0.0
         if step.shadow is not None:
             copies = question.traffic.requests / SLOT_SECONDS * step.shadow.percent / 100
-            seconds = step.shadow.min_samples / max(copies, 1e-9)
+            own = step.shadow.min_samples / max(copies, 1e-9)
+            seconds = max(own, slowest[True, step.shadow.percent])
         elif step.pause is not None:
             seconds = duration(step.pause.duration).total_seconds()
         elif step.analysis is not None:
             own = analysis.min_samples / max(_per_second(question, weight), 1e-9)
-            first = _slowest(passing[weight]) * SLOT_SECONDS if not analysed else 0.0
+            first = slowest[False, weight] if not analysed else 0.0
             seconds, analysed = max(own, first), True
         total += seconds
         share = f"{weight} %, {_per_second(question, weight):.3g}/s" if weight else ""
@@ -155,33 +191,37 @@ def _steps(question: Question, passing: dict[int, dict[str, Forecast]]) -> Itera
     yield "all, if all is well", "", _time(total)
 
 
-def _weight(
-    question: Question,
-    weight: int,
-    passing: dict[str, Forecast],
-    finding: dict[str, list[Forecast]],
-) -> Iterator[str]:
-    yield f"At {weight} %, from nothing: requests of the candidate, time (nine of ten within)"
-    head = ("METRIC", "TOLERANCE", "PASSES A GOOD ONE", *(f"FINDS {s:g}x" for s in question.sizes))
+def _shown(question: Question, outlook: Outlook) -> Iterator[str]:
+    if outlook.is_copied:
+        passes = f"PASSES {AGREEING:g}x"
+        yield f"Copies of {outlook.percent} %: how many, time (nine of ten within)"
+    else:
+        passes = "PASSES A GOOD ONE"
+        yield (
+            f"At {outlook.percent} %, from nothing: requests of the candidate, time "
+            "(nine of ten within)"
+        )
+    head = ("METRIC", "TOLERANCE", passes, *(f"FINDS {s:g}x" for s in question.sizes))
+    rate = _per_second(question, outlook.percent)
     rows = [
         (
             m.name,
             tolerance_in_words(m),
-            _cell(question, weight, passing[m.name]),
-            *(_cell(question, weight, f) for f in finding[m.name]),
+            _cell(outlook.passing[m.name], rate),
+            *(_cell(f, rate) for f in outlook.finding[m.name]),
         )
         for m in metrics_of(question.delivery.analysis)
-        if m.name in passing
+        if m.name in outlook.passing
     ]
     yield table(head, rows)
 
 
-def _cell(question: Question, weight: int, forecast: Forecast) -> str:
+def _cell(forecast: Forecast, per_second: float) -> str:
     typical, late = forecast.quantile(0.5), forecast.quantile(0.9)
     if math.isinf(typical):
         return NEVER
-    requests = typical * SLOT_SECONDS * _per_second(question, weight)
-    return f"{roughly(requests)}, {_time(typical * SLOT_SECONDS)} ({_time(late * SLOT_SECONDS)})"
+    requests = roughly(typical * SLOT_SECONDS * per_second)
+    return f"{requests}, {_time(typical * SLOT_SECONDS)} ({_time(late * SLOT_SECONDS)})"
 
 
 def _time(seconds: float) -> str:
@@ -192,42 +232,39 @@ def _per_second(question: Question, weight: int) -> float:
     return question.traffic.requests / SLOT_SECONDS * weight / 100
 
 
-def _slowest(passing: dict[str, Forecast]) -> float:
-    return max((f.quantile(0.5) for f in passing.values()), default=0.0)
-
-
-def _data(
-    question: Question,
-    passing: dict[int, dict[str, Forecast]],
-    finding: dict[int, dict[str, list[Forecast]]],
-    lacking: list[str],
-) -> dict[str, Any]:
-    def seconds(forecast: Forecast) -> dict[str, float | None]:
-        found = {"median": forecast.quantile(0.5), "nineOfTen": forecast.quantile(0.9)}
-        return {k: v * SLOT_SECONDS if math.isfinite(v) else None for k, v in found.items()}
-
+def _data(question: Question, outlooks: Sequence[Outlook], lacking: list[str]) -> dict[str, Any]:
     return {
         "model": question.name,
         "requestsPerSecond": question.traffic.requests / SLOT_SECONDS,
         "errorRate": question.traffic.error_rate,
+        "copies": [
+            {"percent": o.percent, "metrics": _metrics(question, o)}
+            for o in outlooks
+            if o.is_copied
+        ],
         "weights": [
-            {
-                "weight": weight,
-                "metrics": [
-                    {
-                        "name": name,
-                        "secondsToPass": seconds(forecast),
-                        "secondsToDetect": [
-                            {"tolerances": size, **seconds(found)}
-                            for size, found in zip(
-                                question.sizes, finding[weight][name], strict=True
-                            )
-                        ],
-                    }
-                    for name, forecast in by_metric.items()
-                ],
-            }
-            for weight, by_metric in passing.items()
+            {"weight": o.percent, "metrics": _metrics(question, o)}
+            for o in outlooks
+            if not o.is_copied
         ],
         "unmeasurable": lacking,
     }
+
+
+def _metrics(question: Question, outlook: Outlook) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "secondsToPass": _seconds(forecast),
+            "secondsToDetect": [
+                {"tolerances": size, **_seconds(found)}
+                for size, found in zip(question.sizes, outlook.finding[name], strict=True)
+            ],
+        }
+        for name, forecast in outlook.passing.items()
+    ]
+
+
+def _seconds(forecast: Forecast) -> dict[str, float | None]:
+    found = {"median": forecast.quantile(0.5), "nineOfTen": forecast.quantile(0.9)}
+    return {k: v * SLOT_SECONDS if math.isfinite(v) else None for k, v in found.items()}

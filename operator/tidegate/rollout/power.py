@@ -1,23 +1,30 @@
 """Power: how long a rollout's metrics will take, by simulation with the operator's own decisions.
 
-Traffic like the present one is drawn slot by slot; the candidate differs in one metric by a given
-multiple of its tolerance. The trackers that the operator uses weigh it, and the same looks end it.
-The seed is part of the question: the same question has the same answer.
+Traffic like the present one, or copies of it, is drawn slot by slot; the candidate differs in one
+metric by a given multiple of its tolerance. The trackers that the operator uses weigh it, and the
+same looks end it. The seed is part of the question: the same question has the same answer.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING
+from tidegate.evidence.paired import Pair
 from tidegate.evidence.values import Compared, question_of
 from tidegate.evidence.windows import BlockKey, Counts, Labels
 from tidegate.rollout.analysis import metrics_of
 from tidegate.rollout.results import breach, passes
-from tidegate.rollout.trackers import AnyTracker, LabelTracker, ValueTracker, tracker_of
+from tidegate.rollout.trackers import (
+    AnyTracker,
+    CountTracker,
+    LabelTracker,
+    ValueTracker,
+    tracker_of,
+)
 from tidegate.statistics.distance import jensen_shannon
 from tidegate.statistics.floats import Floats
 
@@ -26,6 +33,9 @@ MOST_SLOTS = 8640  # a day
 # Slots are folded together as time goes by, one more every so many: three per cent is near enough.
 COARSE = 30
 FEWEST = 5.0  # requests of the candidate that are worth a fold
+
+Fold = Callable[[AnyTracker, int], None]
+"""Gives a tracker the evidence of so many slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,13 @@ def time_to_pass(
 ) -> dict[str, Forecast]:
     """For each metric that can be measured: how long a candidate as good as stable takes."""
     return {
-        m.name: _forecast(analysis, m, traffic, traffic, share, seed, rollback=False)
+        m.name: _forecast(
+            analysis,
+            m,
+            traffic.requests * share,
+            _routed(m, traffic, traffic, share, seed),
+            rollback=False,
+        )
         for m in metrics_of(analysis)
         if not measurable(m, traffic)
     }
@@ -142,8 +158,28 @@ def time_to_detect(
     seed: int = 1,
 ) -> Forecast:
     """How long it takes to find a candidate that is worse by `size` tolerances of the metric."""
-    worse = harmed(metric, traffic, size)
-    return _forecast(analysis, metric, traffic, worse, share, seed, rollback=True)
+    fold = _routed(metric, traffic, harmed(metric, traffic, size), share, seed)
+    return _forecast(analysis, metric, traffic.requests * share, fold, rollback=True)
+
+
+def time_of_copies(
+    analysis: Analysis, metric: Metric, copies: float, size: float, *, seed: int = 1
+) -> Forecast:
+    """How long a shadow step takes, with so many copies a slot, until PairedDisagreement decides.
+
+    The candidate answers `size` times as many of them differently as is tolerated: until its Pass
+    if that is below 1, until the rollback otherwise.
+    """
+    rng, rate = np.random.default_rng(seed), min(1.0, size * float(metric.max_rate or 0))
+
+    def fold(tracker: AnyTracker, slots: int) -> None:
+        if isinstance(tracker, CountTracker):
+            pairs = int(rng.poisson(copies * slots))
+            differed = int(rng.binomial(pairs, rate))
+            counted: dict[str, int] = {Pair.AGREED: pairs - differed, Pair.DIFFERED: differed}
+            tracker.fold(Counts(pairs=counted), Counts())
+
+    return _forecast(analysis, metric, copies, fold, rollback=size > 1)
 
 
 def harmed(metric: Metric, traffic: Traffic, size: float) -> Traffic:
@@ -165,62 +201,51 @@ def harmed(metric: Metric, traffic: Traffic, size: float) -> Traffic:
             more = size * float(metric.max_absolute_drop or 0)
             return replace(traffic, wrong_rate=min(1.0, traffic.wrong_rate + more))
         case "PairedDisagreement" | "Prometheus":
-            return traffic  # it is not measurable here
+            return traffic  # no traffic tells of it
 
 
 def _forecast(
-    analysis: Analysis,
-    metric: Metric,
-    stable: Traffic,
-    candidate: Traffic,
-    share: float,
-    seed: int,
-    *,
-    rollback: bool,
+    analysis: Analysis, metric: Metric, requests: float, fold: Fold, *, rollback: bool
 ) -> Forecast:
     """Runs of one metric, until the rollback or the Pass; the others show neither harm nor good.
 
     The other metrics' e-values count as 1 in the mean that rolls back: all is well with them.
+    `requests` of the candidate, or copies, come in a slot.
     """
-    rng = np.random.default_rng(seed)
-    return Forecast(
-        tuple(
-            _run(analysis, metric, stable, candidate, share, rng, rollback=rollback)
-            for _ in range(RUNS)
-        )
-    )
+    runs = (_run(analysis, metric, requests, fold, rollback=rollback) for _ in range(RUNS))
+    return Forecast(tuple(runs))
 
 
 def _run(
-    analysis: Analysis,
-    metric: Metric,
-    stable: Traffic,
-    candidate: Traffic,
-    share: float,
-    rng: np.random.Generator,
-    *,
-    rollback: bool,
+    analysis: Analysis, metric: Metric, requests: float, fold: Fold, *, rollback: bool
 ) -> float:
     """The slots until the rollback or the Pass."""
     trackers = {
         m.name: tracker_of(m, analysis.max_requests_per_session) for m in metrics_of(analysis)
     }
-    tracker, slot = trackers[metric.name], 0
-    fewest = math.ceil(FEWEST / max(stable.requests * share, FEWEST / MOST_SLOTS))
+    slot, fewest = 0, math.ceil(FEWEST / max(requests, FEWEST / MOST_SLOTS))
     while slot < MOST_SLOTS:
         together = max(fewest, 1 + slot // COARSE)
         slot += together
-        mean = stable.requests * together
-        n1, n0 = int(rng.poisson(mean * share)), int(rng.poisson(mean * (1 - share)))
-        if isinstance(tracker, LabelTracker):
-            tracker.fold(_labels(candidate, n1, rng), _labels(stable, n0, rng))
-        elif isinstance(tracker, ValueTracker):
-            return math.inf  # nothing is known of its values
-        else:
-            tracker.fold(_counts(metric, candidate, n1, rng), _counts(metric, stable, n0, rng))
+        fold(trackers[metric.name], together)
         if _ended(analysis, metric, trackers, rollback=rollback):
             return float(slot)
     return math.inf
+
+
+def _routed(metric: Metric, stable: Traffic, candidate: Traffic, share: float, seed: int) -> Fold:
+    """Requests of both arms, of which the candidate gets a share."""
+    rng = np.random.default_rng(seed)
+
+    def fold(tracker: AnyTracker, slots: int) -> None:
+        mean = stable.requests * slots
+        n1, n0 = int(rng.poisson(mean * share)), int(rng.poisson(mean * (1 - share)))
+        if isinstance(tracker, LabelTracker):
+            tracker.fold(_labels(candidate, n1, rng), _labels(stable, n0, rng))
+        elif isinstance(tracker, CountTracker):
+            tracker.fold(_counts(metric, candidate, n1, rng), _counts(metric, stable, n0, rng))
+
+    return fold
 
 
 def _ended(

@@ -107,3 +107,28 @@ def test_a_shadow_step_takes_its_samples_of_copies() -> None:
     answer = planned(Question("churn", delivery, BUSY, (2.0,)))  # 40 copies a second
     (line,) = (ln for ln in answer.text.splitlines() if ln.startswith("1/2 shadow"))
     assert line.split()[-2:] == ["13", "s"]
+
+
+def test_a_shadow_step_is_foretold_by_its_copies() -> None:
+    disagreement = {
+        "name": "agreement",
+        "source": "PairedDisagreement",
+        "maxRate": "0.1",
+        "onBreach": "Rollback",
+    }
+    steps = [{"shadow": {"percent": 50, "minSamples": 100}}, {"setWeight": 100}]
+    strategy = {"strategy": {"canary": {"steps": steps}}}
+    metrics = {"analysis": {"metrics": [disagreement]}}
+    delivery = model(delivery=strategy | metrics).spec.delivery
+    answer = planned(Question("churn", delivery, Traffic(requests=100), (2.0, 5.0)))
+    assert "Copies of 50 %" in answer.text
+    assert "PASSES 0.5x" in answer.text
+    assert "Not foretold" not in answer.text
+    (copies,) = answer.data["copies"]
+    (metric,) = copies["metrics"]
+    passed = metric["secondsToPass"]["median"]
+    assert passed > 20, "minSamples alone would be there after 20 s"
+    assert passed < 600
+    twice, five = (found["median"] for found in metric["secondsToDetect"])
+    assert five <= twice < 600
+    assert answer.data["weights"] == []

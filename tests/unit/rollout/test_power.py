@@ -7,7 +7,13 @@ from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.latency import latency_bin
 from tidegate.evidence.windows import BlockKey, Counts
 from tidegate.rollout.analysis import Arms, Evidence, start, weigh
-from tidegate.rollout.power import Traffic, harmed, time_to_detect, time_to_pass
+from tidegate.rollout.power import (
+    Traffic,
+    harmed,
+    time_of_copies,
+    time_to_detect,
+    time_to_pass,
+)
 from tidegate.statistics.distance import jensen_shannon
 from tidegate.statistics.latency import increase_of_bins, quantile_bin
 
@@ -95,3 +101,28 @@ def test_the_forecast_is_what_the_analysis_does() -> None:
         assert seen.results[0].verdict == "Fail"
         taken.append(seen.results[0].samples / 200)
     assert float(np.median(taken)) == pytest.approx(foretold.quantile(0.5), abs=1.5)
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(0.5, "Pass"), (3.0, "Fail")])
+def test_the_forecast_of_copies_is_what_the_analysis_does_with_them(
+    size: float, verdict: str
+) -> None:
+    agreement = Metric(
+        name="agreement", source="PairedDisagreement", max_rate="0.1", on_breach="Rollback"
+    )
+    analysis = Analysis(metrics=(agreement,), min_samples=100)
+    foretold = time_of_copies(analysis, agreement, 40, size)
+    rng, arms, taken = np.random.default_rng(2), Arms("old", "new"), []
+    for _ in range(10):
+        windows: dict[BlockKey, Counts] = {}
+        for slot in range(1, 60):
+            differed = int(rng.binomial(40, 0.1 * size))
+            pairs = {"agreed": 40 - differed, "differed": differed}
+            windows[BlockKey(slot, 1, "new")] = Counts(pairs=pairs)
+            windows[BlockKey(slot, 1, "old")] = Counts(requests=40)
+            seen = weigh(analysis, start(analysis, 0), arms, Evidence(windows, {}, slot, None))
+            if seen.results[0].verdict == verdict:
+                taken.append(slot)
+                break
+    assert len(taken) == 10
+    assert float(np.median(taken)) == pytest.approx(foretold.quantile(0.5), abs=2)
