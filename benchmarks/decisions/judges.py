@@ -15,6 +15,7 @@ SECONDS_BAR = 0.5  # Flagger's documented request-duration, at its p99
 ERROR_METRICS = {
     "+0.5 points": ours.errors("0.005", relative=False),
     "+10 %": ours.errors("0.1", relative=True),
+    "+1 %": ours.errors("0.01", relative=True),
 }
 LATENCY_METRICS = {"+25 %": ours.latency("0.25"), "+10 %": ours.latency("0.1")}
 SHIFT_METRICS = {"0.1": ours.shift("0.1")}
