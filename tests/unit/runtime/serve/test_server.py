@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import httpx
+from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 
 from tidegate.controllers.model.desired import GRACE_SECONDS
@@ -24,11 +24,6 @@ def start(folder: Path, port: int, log: Path, *more: str) -> subprocess.Popen[st
     command += ["--name", "churn", "--host", "127.0.0.1", "--port", str(port), "--drain", "1s"]
     command += more
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_drains_on_sigterm(tmp_path: Path) -> None:
