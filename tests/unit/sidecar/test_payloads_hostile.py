@@ -194,3 +194,17 @@ def test_a_bomb_takes_bounded_memory(content: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 72 << 20
+
+
+def test_one_long_text_among_numbers_takes_bounded_memory() -> None:
+    data = ["1." + "0" * 20_000, *[0.5] * 9_999]
+    question = tensors({"shape": [10_000], "datatype": "FP32", "data": data})
+    answer = orjson.dumps({"predictions": [0] * 10_000})
+    tracemalloc.start()
+    try:
+        (ages,), *_ = decode(record(question, answer), NAMES[:1])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert ages == data
+    assert peak < 8 << 20

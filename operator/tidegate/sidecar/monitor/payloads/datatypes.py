@@ -22,6 +22,7 @@ _EXACT = {
 }
 _DIGITS = {"FP32": 6, "FP16": 3, "BF16": 2}
 """How many significant decimal digits each of the narrow floats carries from end to end."""
+_NUMBERS = frozenset({bool, int, float})
 
 
 def unpacked(data: bytes, datatype: str) -> list[Any]:
@@ -43,13 +44,11 @@ def unpacked(data: bytes, datatype: str) -> list[Any]:
 
 def written(values: list[Any], datatype: str) -> list[Any]:
     """The values of a tensor that came in JSON; narrow floats are often written as wide ones."""
-    if datatype not in ("FP32", "FP16"):
+    # Of numbers alone: an array that holds a text gives each value as much room as the longest.
+    if datatype not in ("FP32", "FP16") or not _NUMBERS.issuperset(map(type, values)):
         return values
-    try:
-        wide = np.asarray(values)
-    except ValueError:  # lists among the values
-        return values
-    if wide.dtype != np.float64 or wide.ndim != 1:
+    wide = np.asarray(values)
+    if wide.dtype != np.float64:
         return values
     with np.errstate(over="ignore"):
         return _decimals(wide.astype("<f4" if datatype == "FP32" else "<f2"), datatype)
