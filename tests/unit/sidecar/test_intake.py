@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,9 @@ from tidegate.evidence.ids import InferenceId, nonce
 from tidegate.evidence.profile import Profile, make_profile
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Labels, Report
 from tidegate.sidecar.monitor import book
-from tidegate.sidecar.monitor.answers import SIZE, Answers, Outcome
+from tidegate.sidecar.monitor.answers import SIZE, VOCABULARY_LIMIT, Answers, Outcome
 from tidegate.sidecar.monitor.intake import Intake
+from tidegate.sidecar.monitor.metrics import SidecarMetrics
 from tidegate.sidecar.records import Kind, Record
 
 SECRET = b"s" * 32
@@ -138,6 +140,26 @@ def test_rows_are_counted_in_the_profiles_bins(clock: Clock) -> None:
     assert sum(counts.features[0]) == counts.rows == 5
     assert len(counts.features[0]) == len(reference.features[0].counts)
     assert counts.predictions == {"1": 4, "0": 1}
+
+
+def test_more_labels_than_are_told_apart_are_no_drift(clock: Clock) -> None:
+    labels = [f"c{n:03d}" for n in range(VOCABULARY_LIMIT + 100)]
+    ages = np.arange(float(len(labels)))
+    seen = make_profile({"age": ages}, {"age": "number"}, labels, "classification", {})
+    monitor = intake(clock, seen)
+    monitor.take(answered(1, START, *labels))
+    found = {metric.name: metric.samples for metric in SidecarMetrics(monitor, None).collect()}
+    (drift,) = found["tidegate_prediction_drift"]
+    assert drift.value < 0.001
+
+
+def test_half_of_a_character_is_no_label_and_spoils_no_report(clock: Clock) -> None:
+    monitor = intake(clock)
+    monitor.take(answered(1, START, "\ud83d", "cat"))
+    clock.now += 20
+    report = Report.from_json(orjson.loads(orjson.dumps(reported(monitor, clock).to_json())))
+    (counts,) = report.windows.values()
+    assert counts.predictions == {"other": 1, "cat": 1}
 
 
 def test_numeric_predictions_use_the_edges_that_both_arms_share(clock: Clock) -> None:

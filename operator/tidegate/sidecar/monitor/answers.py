@@ -54,7 +54,7 @@ class Vocabulary:
 
     def code(self, key: str) -> int:
         code = self._codes.get(key, -1)
-        if code < 0 and len(self._codes) < VOCABULARY_LIMIT and len(key) <= LABEL_LIMIT:
+        if code < 0 and len(self._codes) < VOCABULARY_LIMIT and _is_label(key):
             code = self._codes[key] = len(self._codes)
         return code
 
@@ -178,6 +178,17 @@ class Answers:
         oldest = closed_through(now, horizon) - SLOTS_KEPT
         for number in [n for n, origin in self._origins.items() if origin.key.slot <= oldest]:
             self._forget(number)
+
+
+def _is_label(key: str) -> bool:
+    """Whether a text is short, and one that can be told: no half of a surrogate pair."""
+    if len(key) > LABEL_LIMIT:
+        return False
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def closed_through(now: float, horizon: float) -> int:

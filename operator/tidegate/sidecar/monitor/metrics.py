@@ -1,5 +1,6 @@
 """The sidecar's Prometheus metrics, made from the monitor's numbers when they are asked for."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from typing_extensions import override
 
 from tidegate.evidence.encode import MISSING, SPECIAL_BINS
 from tidegate.evidence.latency import BINS, BINS_PER_DOUBLING, bin_upper_seconds
+from tidegate.evidence.profile import Predictions
+from tidegate.sidecar.monitor.answers import OTHER, VOCABULARY_LIMIT
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.prediction_log.uploader import Uploader
@@ -157,10 +160,20 @@ class SidecarMetrics(Collector):
         current = self._intake.book.prediction_totals(self._intake.revision)
         if not current or not reference.counts or (reference.kind == "number" and foreign):
             return None
-        keys = sorted({*current, *reference.counts})
+        expected = _as_counted(reference)
+        keys = sorted({*current, *expected})
         p = np.array([current.get(k, 0) for k in keys], dtype=np.float64)
-        q = np.array([reference.counts.get(k, 0) for k in keys], dtype=np.float64)
+        q = np.array([expected[k] for k in keys], dtype=np.float64)
         return psi(p / p.sum(), q / q.sum())
+
+
+def _as_counted(reference: Predictions) -> Counter[str]:
+    """The reference's rows by the keys that live ones are counted under: rare labels are one."""
+    rare = set(reference.levels[VOCABULARY_LIMIT:])
+    counts = Counter[str]()
+    for key, rows in reference.counts.items():
+        counts[OTHER if key in rare else key] += rows
+    return counts
 
 
 def _completions(totals: Totals) -> Iterator[Metric]:
