@@ -50,7 +50,7 @@ class Sample:
     recent: int
     """How many of the rows are recent."""
     requests: NDArray[np.int64]
-    """The request of each recent row, by number in their order."""
+    """The request of each recent row, numbered from 0 in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,8 @@ def _coin(rows: int) -> NDArray[np.bool_]:
 
 
 def _first_half(requests: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Every other stretch of time, cut between requests."""
-    starts = np.searchsorted(requests, requests, side="left")
-    return np.asarray(starts * STRETCHES // max(len(requests), 1) % 2 == 0)
+    """Every other stretch of time, of as many requests each: either half has some."""
+    return np.asarray(requests * STRETCHES // (requests.max(initial=0) + 1) % 2 == 0)
 
 
 def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:

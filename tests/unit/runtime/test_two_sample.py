@@ -94,6 +94,16 @@ def test_rows_of_a_request_are_on_one_side() -> None:
     assert evidence(found, 0.6) < math.log(100)
 
 
+@pytest.mark.parametrize("place", [0, 29], ids=["first", "last"])
+def test_a_request_of_most_rows_leaves_some_to_learn_and_some_to_judge(place: int) -> None:
+    rng = np.random.default_rng(8)
+    requests = np.repeat(np.arange(30), np.where(np.arange(30) == place, 600, 1))
+    table = rng.standard_normal((600 + len(requests), 2))
+    found = tell_apart(Sample(("a", "b"), table, (), len(requests), requests))
+    assert found.samples >= 15
+    assert math.isfinite(found.auc)
+
+
 def test_the_same_rows_give_the_same_finding() -> None:
     rng = np.random.default_rng(6)
     asked = sample(rng.standard_normal((200, 2)), rng.standard_normal((200, 2)))
