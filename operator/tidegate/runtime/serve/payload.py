@@ -27,12 +27,18 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
-        try:
-            data = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise PayloadError(f"the body is no JSON: {error}") from error
+        data = _lenient(body)
     if not isinstance(data, dict):
         raise PayloadError("the body must be a JSON object")
+    return data
+
+
+def _lenient(body: bytes) -> Any:
+    try:
+        data = json.loads(body)
+        json.dumps(data, ensure_ascii=False).encode()  # no answer could hold half of a character
+    except (ValueError, RecursionError) as error:
+        raise PayloadError(f"the body is no JSON: {error}") from error
     return data
 
 

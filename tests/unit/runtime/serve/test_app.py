@@ -1,6 +1,7 @@
 """The application over its protocol, with a model that training made."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,18 @@ async def test_other_requests_are_refused_as_json(client: httpx.AsyncClient) -> 
         INFER, content=b"{}", headers={"Inference-Header-Content-Length": "2"}
     )
     assert binary.status_code == 400
+
+
+@pytest.mark.parametrize("half", ["id", "name"])
+async def test_half_of_a_character_is_the_clients_fault(
+    client: httpx.AsyncClient, half: str
+) -> None:
+    request = {"id": "7", "inputs": [TENSOR]}
+    text = json.dumps(request if half == "name" else {**request, "id": "\ud83d"})
+    body = text.replace('"rows"', '"\\ud83d"') if half == "name" else text
+    refused = await client.post(INFER, content=body.encode())
+    assert refused.status_code == 400
+    assert "surrogates" in refused.json()["error"]
 
 
 async def test_rows_and_bytes_are_bounded(client: httpx.AsyncClient) -> None:
