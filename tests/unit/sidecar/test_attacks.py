@@ -237,3 +237,14 @@ async def test_a_strict_peer_behind_the_proxy_never_sees_an_error(pair: Pair, ra
     assert model.errors == []
     assert answers.count(b"HTTP/1.1 200 OK") <= len(model.asked)
     assert len(model.asked) <= 1 + raw.count(b"HTTP/1.")
+
+
+async def test_a_flood_of_empty_lines_delays_nobody(pair: Pair) -> None:
+    proxy, _ = pair
+    connection = await Connection.open(proxy.port)
+    try:
+        connection.send(b"\r\n" * (4 << 20) + get("/p"))
+        async with asyncio.timeout(5):
+            assert (await connection.receive()).status == 200
+    finally:
+        await connection.close()

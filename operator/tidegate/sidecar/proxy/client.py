@@ -1,6 +1,7 @@
 """A client's connection: requests in, answers out, in order, byte for byte."""
 
 import asyncio
+import re
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
 from time import monotonic
@@ -31,6 +32,7 @@ BUFFER_BYTES: Final = 262144  # what may wait on either side before its sender i
 # A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
 FORWARD_GRACE_SECONDS = 5.0
 AT_ONCE = pack("ii", 1, 0)  # so that a connection ends with a reset, which is no plain end
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 
 
 class Client(asyncio.Protocol):
@@ -141,8 +143,8 @@ class Client(asyncio.Protocol):
         return True
 
     def _read_head(self) -> RequestHead | None:
-        while self._inbox.startswith(b"\r\n"):
-            self._inbox = self._inbox[2:]  # some clients end a body with one too many
+        if self._inbox.startswith(b"\r\n"):  # some clients end a body with one too many
+            self._inbox = _EMPTY_LINES.sub(b"", self._inbox, 1)
         end = self._inbox.find(HEAD_END) + len(HEAD_END)
         if end < len(HEAD_END):
             if malformed(self._inbox):
