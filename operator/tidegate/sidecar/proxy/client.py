@@ -265,7 +265,8 @@ class Client(asyncio.Protocol):
         exchange.answer = head
         exchange.answered_at = upstream.read_at
         raw = self._desk.head_for_client(exchange, head)
-        if head.keep_alive and exchange.head.keep_alive and self._last(exchange):
+        exchange.last = self._is_last(exchange)
+        if exchange.last and head.keep_alive and exchange.head.keep_alive:
             raw = with_header(raw, b"connection: close")  # neither side has said it itself
         self._outbox.append(raw)
         if head.status == 101:
@@ -302,7 +303,7 @@ class Client(asyncio.Protocol):
         self.flush()
         self._desk.finish(exchange)
         self._retire()
-        if self._last(exchange) or not exchange.answer.keep_alive:
+        if exchange.last or not exchange.answer.keep_alive:
             self._close(linger=not exchange.framing.done)
             return
         if self._inbox or self._paused:
@@ -310,7 +311,7 @@ class Client(asyncio.Protocol):
         if self._ended and self._exchange is None:
             self._close()
 
-    def _last(self, exchange: Exchange) -> bool:
+    def _is_last(self, exchange: Exchange) -> bool:
         """Whether the connection can't be used again after this answer."""
         return self._desk.draining or not exchange.head.keep_alive or not exchange.framing.done
 
@@ -319,7 +320,8 @@ class Client(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Give up on whoever keeps the other waiting for too long."""
         exchange = self._exchange
-        if exchange is None and self._desk.hanging_up and not self._tunnel:
+        is_idle = exchange is None and not self._inbox and not self._tunnel
+        if is_idle and self._desk.hanging_up:
             self._close()
         phase, buffered, grace = self._phase(), self._transport.get_write_buffer_size(), 0.0
         if exchange is not None and self._upstream is not None:

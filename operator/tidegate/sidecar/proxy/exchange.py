@@ -80,6 +80,7 @@ class Exchange:
         "has_content",
         "head",
         "id_line",
+        "last",
         "route",
         "sequence",
         "shadow",
@@ -120,6 +121,9 @@ class Exchange:
         self.id_line = b""
         """The added line of an answer that this pod gives; the pod that answers adds it."""
         self.answer: ResponseHead | None = None
+        self.last = False
+        """Whether its answer has said that the connection closes behind it: who has not heard that
+        may be asking again already."""
         self.asked = _NOTHING if budget is None else Copy(budget)
         self.given = _NOTHING if budget is None else Copy(budget)
         self.shadow: Route | None = None
