@@ -227,6 +227,7 @@ class Client(asyncio.Protocol):
         if self._desk.fall_back(exchange):
             self._dispatch(exchange)
             self._send()
+            self._regulate()
         else:
             self._fail(exchange, 503 if exchange.route.target is self._desk.monitor else 502)
 

@@ -62,8 +62,12 @@ class Upstream(asyncio.Protocol):
         try:
             await target.connect(lambda: self)
         except (OSError, TimeoutError, UnicodeError):  # the last: no host name at all
-            if not self.closed:
-                self.close()
+            if self.closed:
+                return
+            self.close()
+            if self.connected:  # at the very moment in which patience ended: the request is sent
+                self._owner.upstream_lost()
+            else:
                 self._owner.upstream_unreachable()
 
     def reusable(self, now: float) -> bool:
