@@ -169,6 +169,17 @@ async def test_copies_for_the_candidate_do_not_depend_on_what_the_monitor_gets(k
     assert (record.kind, record.request) == (Outcome.PAIRED, b"[]")
 
 
+async def test_a_request_that_was_answered_before_it_was_whole_is_not_copied(kept: Kept) -> None:
+    local = desk(kept, shadow=100)
+    exchange = local.begin(parse_request(post(b"{}")[:-2]))
+    exchange.asked.add(b"{")
+    answer(exchange)
+    local.finish(exchange)
+    local.sweep(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+    (record,) = kept.records
+    assert (record.kind, record.flags, record.request) == (Outcome.ANSWERED, Flag.INCOMPLETE, b"")
+
+
 def test_a_matched_request_that_fails_is_no_evidence_against_the_candidate(kept: Kept) -> None:
     split = desk(kept, match=(Match("x-tester", "yes"),))
     exchange = begin(split, post(b"{}", "/p", "x-tester: yes"))

@@ -136,8 +136,9 @@ class Desk:
         if answer is None:
             return
         if not exchange.route.mark:
-            self._count(exchange, Kind.ANSWERED, answer.status, complete=True)
-            if exchange.shadow is not None and 200 <= answer.status < 300:
+            whole = exchange.framing.done  # a model may answer before it has heard all
+            self._count(exchange, Kind.ANSWERED, answer.status, complete=whole)
+            if whole and exchange.shadow is not None and 200 <= answer.status < 300:
                 self._shadow.copy(exchange, answer, exchange.shadow)
         elif not answer.has_id:
             self._count(exchange, Kind.UNREACHABLE)
