@@ -61,7 +61,7 @@ capabilities:
   verbs: [create]
 # Owner references with blockOwnerDeletion need this where the cluster enforces it.
 - apiGroups: [tidegate.dev]
-  resources: [models/finalizers, trainingjobs/finalizers]
+  resources: [models/finalizers, trainingjobs/finalizers, driftpolicies/finalizers]
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments, controllerrevisions]
@@ -71,19 +71,19 @@ capabilities:
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list]
-- apiGroups: ["", events.k8s.io]
+  verbs: [list]
+- apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
 
 {{/* Not empty if Prometheus is asked with a token, or checked by certificates of its own. */}}

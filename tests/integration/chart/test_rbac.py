@@ -14,11 +14,16 @@ WATCHED = {
     "tidegate.dev": ("models", "trainingjobs", "driftpolicies"),
     "discovery.k8s.io": ("endpointslices",),
 }
-OWNED = {
+APPLIED = {
+    "": ("services", "configmaps"),
+    "apps": ("deployments", "controllerrevisions"),
+    "policy": ("poddisruptionbudgets",),
+}
+CREATED = {"batch": ("jobs",)}
+PRUNED = {
     "": ("services", "configmaps"),
     "apps": ("deployments", "controllerrevisions"),
     "batch": ("jobs",),
-    "policy": ("poddisruptionbudgets",),
 }
 READ = ("get", "list", "watch")
 WRITE = ("create", "patch", "delete")
@@ -31,21 +36,15 @@ def every(
 
 
 ALLOWED = [
-    *(
-        (verb, group, name)
-        for group, names in (WATCHED | OWNED).items()
-        for name in names
-        for verb in READ
-    ),
-    *((verb, group, name) for group, names in OWNED.items() for name in names for verb in WRITE),
+    *every(WATCHED | APPLIED | CREATED, READ),
+    *every(APPLIED, ("create", "patch")),
+    *every(CREATED, ("create",)),
+    *every(PRUNED, ("delete",)),
     *(("patch", "tidegate.dev", f"{name}/status") for name in WATCHED["tidegate.dev"]),
     ("create", "tidegate.dev", "trainingjobs"),
-    ("update", "tidegate.dev", "models/finalizers"),
-    ("update", "tidegate.dev", "trainingjobs/finalizers"),
-    ("get", "", "pods"),
+    *(("update", "tidegate.dev", f"{name}/finalizers") for name in WATCHED["tidegate.dev"]),
     ("list", "", "pods"),
     ("create", "", "events"),
-    ("patch", "events.k8s.io", "events"),
 ]
 REFUSED = [
     *((verb, "", "secrets") for verb in (*READ, *WRITE)),
@@ -53,6 +52,10 @@ REFUSED = [
     ("update", "tidegate.dev", "models/status"),
     ("patch", "tidegate.dev", "trainingjobs"),
     ("delete", "tidegate.dev", "trainingjobs"),
+    ("patch", "batch", "jobs"),
+    ("delete", "policy", "poddisruptionbudgets"),
+    ("patch", "", "events"),
+    ("get", "", "pods"),
     ("create", "", "pods/exec"),
     ("delete", "", "pods"),
     ("create", "", "pods"),
@@ -63,7 +66,7 @@ REFUSED = [
     ("list", "apiextensions.k8s.io", "customresourcedefinitions"),
     ("impersonate", "", "users"),
 ]
-LEASES = [(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update", "patch")]
+LEASES = [(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update")]
 
 
 @pytest.fixture(params=[False, True], ids=["all namespaces", "one namespace"])
