@@ -189,16 +189,18 @@ class Kube:
     async def create(self, manifest: Manifest) -> Manifest | None:
         """The created object; None if one of that name exists already."""
         resource = of_manifest(manifest)
-        async with self._writes:
-            return await self._call(
-                "create",
-                "POST",
-                resource,
-                resource.path(manifest["metadata"]["namespace"]),
-                query=[("fieldManager", FIELD_MANAGER)],
-                body=manifest,
-                absent=409,
-            )
+        path = resource.path(manifest["metadata"]["namespace"])
+        query = [("fieldManager", FIELD_MANAGER)]
+        async with (
+            self._writes,
+            self._answer("create", "POST", resource, path, query=query, body=manifest) as answer,
+        ):
+            # A quota that two writes have changed at once is a conflict, too: nothing was created.
+            if answer.status == 409 and await _reason(answer) == "AlreadyExists":
+                return None
+            await _check(answer, f"create {path}")
+            created: Manifest = await answer.json()
+            return created
 
     async def replace(self, manifest: Manifest) -> Manifest | None:
         """The new object; None if it is no longer at the manifest's resource version."""
@@ -307,6 +309,14 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         for line in whole:
             if line:
                 yield line
+
+
+async def _reason(answer: aiohttp.ClientResponse) -> str:
+    """Why the server refuses, in a word."""
+    try:
+        return str(json.loads(await answer.text())["reason"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 async def _check(answer: aiohttp.ClientResponse, what: str) -> None:
