@@ -122,6 +122,7 @@ class Sampler:
             if asked.task is not None:
                 asked.task.cancel()
             asked.wanted, asked.task, asked.through, asked.problem = wanted, None, {}, ""
+            asked.silent_since = None
         for question in wanted.questions:
             first = question.first_end(max(after, oldest)) - 1
             asked.through[question.id] = max(first, asked.through.get(question.id, 0))

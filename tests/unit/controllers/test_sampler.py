@@ -147,6 +147,23 @@ async def test_a_window_without_an_answer_in_time_is_missing_and_the_next_ones_g
     assert world.sampler.sampled(KEY).problem == ""
 
 
+async def test_the_patience_of_a_rollout_begins_with_it(world: World) -> None:
+    world.prometheus.answers[NEW] = TransientError("no connection")
+    world.at_end_of(FIRST)
+    world.sampler.follow(KEY, WANTED, after=AFTER)
+    await world.until(lambda: world.came["failed"] > 0)
+    world.sampler.follow(KEY, Wanted(), after=0)
+    world.at_end_of(FIRST + 300)
+    failed = world.came["failed"]
+    world.sampler.follow(KEY, WANTED, after=FIRST + 270)
+    await world.until(lambda: world.came["failed"] > failed)
+    await asyncio.sleep(0)
+    assert world.sampler.sampled(KEY).problem == ""
+    world.prometheus.answers[NEW] = 0.4
+    await world.closed(FIRST + 300)
+    assert None not in world.values().values()
+
+
 async def test_what_is_refused_is_missing_at_once_and_said(world: World) -> None:
     world.prometheus.answers[NEW] = TerminalError("QueryRefused", "parse error")
     world.at_end_of(FIRST)
