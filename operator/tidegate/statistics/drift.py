@@ -22,6 +22,7 @@ SMALLEST_SHARE = 1e-4  # a bin that the reference never filled is rare, not impo
 ETAS = np.exp2(np.arange(-2.0, 7.0))  # any eta gives a valid bound; nine come close to the best
 SHRINKAGES = (1.0, 0.7, 0.5, 0.3, 0.15)
 ODDS = np.geomspace(1.1, 30.0, 10)  # alternatives of a rate, as multiples of its odds
+LARGEST_RATE = 1 - 1e-6  # its odds can still be multiplied
 
 
 def alarm_threshold(streams: int, arl: float) -> float:
@@ -238,7 +239,8 @@ class RateDetector:
     ) -> None:
         rate = np.broadcast_to(np.asarray(p0, dtype=np.float64), lead)
         error = 2 * np.sqrt(rate * (1 - rate) / n_ref) if n_ref else np.zeros(lead)
-        self.bound = rate + np.maximum(tol, error)
+        # Few rows may leave it open whether it is every row: then nothing is above that.
+        self.bound = rate + np.maximum(tol, np.minimum(error, LARGEST_RATE - rate))
         if (rate < 0).any() or (self.bound <= 0).any() or (self.bound >= 1).any() or D < 1:
             raise ValueError(f"want 0 <= p0, 0 < p0 + tol < 1 <= D, got {p0!r}, {tol}, {D}")
         self.D, self.lead = D, lead

@@ -161,6 +161,14 @@ def test_rate_detector_allows_for_a_small_reference() -> None:
     assert float(RateDetector(0.1, tol=0.01, n_ref=10**6).bound) == pytest.approx(0.11)
 
 
+def test_a_rate_that_few_rows_can_not_tell_from_one_never_alarms() -> None:
+    detector = RateDetector(0.94, tol=0.05, n_ref=50)
+    assert 0.99 < float(detector.bound) < 1
+    for _ in range(1000):
+        detector.update(500, 500)
+    assert detector.log_m() < alarm_threshold(1, 2)
+
+
 def test_detectors_go_on_bit_for_bit_when_restored() -> None:
     rng = np.random.default_rng(6)
     drift = DriftDetector(6, eps=0.02, D=[1.0, 2.5], lead=(2,), ordered=False)
