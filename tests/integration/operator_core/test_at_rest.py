@@ -82,3 +82,24 @@ async def test_at_rest_there_are_no_requests_but_the_lease(
         asked = requests(audit, before, namespace)
         assert set(asked) <= {("update", "leases")}
         assert asked, "the Lease is renewed"
+
+
+async def test_after_a_restart_nothing_is_written_that_is_so_already(
+    kube: Kube, kubeconfig: Path, key: Path, namespace: str
+) -> None:
+    audit = kubeconfig.with_name("log") / "audit.log"
+    wanted = model(namespace, "churn")
+    wanted["spec"]["serving"] = {"resources": {"limits": {"memory": "1Gi"}}}
+    await kube.apply(wanted)
+    await kube.apply(ready_pod(namespace, "churn"))
+    async with replica(kubeconfig, key, namespace, "a") as operator:
+        await operator.has_reconciled(1)
+        await operator.is_quiet()
+    before = audit.stat().st_size
+    async with replica(kubeconfig, key, namespace, "b") as operator:
+        await eventually(operator.says("workers start"), "the start", 30)
+        await operator.has_reconciled(1)
+        await operator.is_quiet()
+    asked = requests(audit, before, namespace)
+    assert {verb for verb, _ in asked} <= {"get", "list", "watch", "update"}
+    assert {resource for verb, resource in asked if verb == "update"} == {"leases"}

@@ -156,7 +156,8 @@ def _pod(model: Model, revision: Revision, pull_policy: str) -> Manifest:
 
 def _mounts(*, model_read_only: bool) -> Iterator[Manifest]:
     yield {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # a volume of the pod's own
-    yield {"name": "model", "mountPath": names.MODEL_DIR, "readOnly": model_read_only}
+    model: Manifest = {"name": "model", "mountPath": names.MODEL_DIR}
+    yield {**model, "readOnly": True} if model_read_only else model  # the server drops a False
 
 
 def _fetch(model: Model, revision: Revision) -> Manifest:
@@ -288,4 +289,5 @@ def _probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
 
 
 def _resources(given: Resources, default: Manifest) -> Manifest:
-    return given.to_api() if given.requests or given.limits else default
+    wanted = {kind: amounts for kind, amounts in given.to_api().items() if amounts}
+    return wanted or default  # the server drops what is empty

@@ -27,7 +27,7 @@ from tidegate.controllers.model.state import (
     serving,
 )
 from tidegate.controllers.model.wanted import Images, resolve
-from tidegate.errors import TerminalError
+from tidegate.errors import TerminalError, TidegateError
 from tidegate.traffic.routing import Routing
 from tidegate.traffic.signing import mark_key, unseal
 
@@ -169,15 +169,31 @@ async def _failures(
         created = datetime.fromisoformat(deployment["metadata"]["creationTimestamp"])
         if name in ready or now - created < STARTING:
             continue
-        listed = await cluster.pods(model.metadata.namespace, f"{names.LABEL_REVISION}={name}")
-        why = next((w for pod in listed if (w := _complaint(pod))), None)
+        try:
+            listed = await cluster.pods(model.metadata.namespace, f"{names.LABEL_REVISION}={name}")
+        except TidegateError:  # a rollback must not wait for an explanation
+            continue
+        why = next((w for pod in listed if (w := _complaint(pod))), None) or _refusal(deployment)
         if why is not None:
             reasons[name] = why
     return reasons
 
 
+def _refusal(deployment: Manifest) -> str | None:
+    """Why there are no pods at all, such as a quota or an admission rule."""
+    found = _condition(deployment, "ReplicaFailure", "True")
+    return f"No pod can be made: {found}" if found else None
+
+
+def _condition(obj: Manifest, kind: str, status: str) -> str:
+    """What a condition says, if it is as said."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    told = (c.get("message", "") for c in conditions if (c["type"], c["status"]) == (kind, status))
+    return next(told, "")
+
+
 def _complaint(pod: Manifest) -> str | None:
-    """What a pod's containers wait for or ended with, in a sentence."""
+    """What a pod's containers wait for or ended with, in a sentence; or why no node takes it."""
     status = pod.get("status") or {}
     for container in (
         *(status.get("initContainerStatuses") or ()),
@@ -193,7 +209,8 @@ def _complaint(pod: Manifest) -> str | None:
         told = _sentence(ended.get("message") or waiting.get("message") or "")
         reason = waiting.get("reason") or ended.get("reason")
         return f"Container {container['name']} of pod {pod['metadata']['name']}: {reason}. {told}"
-    return None
+    homeless = _condition(pod, "PodScheduled", "False")
+    return f"No node takes pod {pod['metadata']['name']}: {homeless}" if homeless else None
 
 
 def _sentence(text: str) -> str:

@@ -8,7 +8,12 @@ from tests.unit.controllers.model.scenes import NEW, OLD, Story, model
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.desired import Sealed, desired
-from tidegate.controllers.model.observe import _complaint, _revisions, _selected_revision
+from tidegate.controllers.model.observe import (
+    _complaint,
+    _refusal,
+    _revisions,
+    _selected_revision,
+)
 from tidegate.controllers.model.plan import Plan
 from tidegate.runtime.outcome import failure
 from tidegate.sidecar.settings import LogSettings, Settings
@@ -140,8 +145,18 @@ def test_replicas_and_resources_are_the_users() -> None:
     deployment = objects(story.model, story.plans[-1])["Deployment", OLD.name]
     assert deployment["spec"]["replicas"] == 3
     pod = deployment["spec"]["template"]["spec"]
-    assert pod["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
-    assert pod["initContainers"][1]["resources"]["requests"] == {"cpu": "200m"}
+    assert pod["containers"][0]["resources"] == {"limits": {"memory": "1Gi"}}
+    assert pod["initContainers"][1]["resources"] == {"requests": {"cpu": "200m"}}
+
+
+def test_nothing_is_asked_for_that_the_server_would_drop() -> None:
+    """It would be missed, and applied again, after each restart."""
+    pod = objects(*serving())["Deployment", OLD.name]["spec"]["template"]["spec"]
+    mounts = [m for c in (*pod["initContainers"], *pod["containers"]) for m in c["volumeMounts"]]
+    assert {m["mountPath"]: m.get("readOnly") for m in mounts if m["name"] == "routing"} == {
+        "/etc/tidegate/routing": True
+    }
+    assert [m.get("readOnly") for m in mounts if m["name"] == "model"] == [None, True, True]
 
 
 def test_a_rollout_does_not_touch_the_stable_pods() -> None:
@@ -184,6 +199,17 @@ def test_a_pod_that_does_not_start_is_explained() -> None:
     assert _complaint(pod) == (
         "Container fetch of pod churn-1: CrashLoopBackOff. The folder is not what its digest says."
     )
+    unplaced = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available."}
+    pod = {"metadata": {"name": "churn-1"}, "status": {"conditions": [unplaced]}}
+    assert _complaint(pod) == "No node takes pod churn-1: 0/3 nodes are available."
     starting = {"name": "fetch", "state": {"waiting": {"reason": "PodInitializing"}}}
     pod = {"metadata": {"name": "churn-1"}, "status": {"initContainerStatuses": [starting]}}
     assert _complaint(pod) is None
+
+
+def test_pods_that_can_not_be_made_are_explained() -> None:
+    said = 'pods "churn-1" is forbidden: exceeded quota: few'
+    failing = {"type": "ReplicaFailure", "status": "True", "message": said}
+    assert _refusal({"status": {"conditions": [failing]}}) == f"No pod can be made: {said}"
+    assert _refusal({"status": {"conditions": [failing | {"status": "False"}]}}) is None
+    assert _refusal({"metadata": {"name": "new"}}) is None
