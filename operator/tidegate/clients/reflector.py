@@ -41,8 +41,6 @@ class Reflector:
         self._namespace = namespace
         self._labels = labels
         self._sink = sink
-        self.last_activity: float | None = None
-        """The loop's time at which the server was last heard of."""
 
     async def run(self) -> None:
         """Never returns; a failing API server is waited for, with back-off."""
@@ -68,12 +66,10 @@ class Reflector:
         objects, version = await self._kube.list(
             self._resource, self._namespace, labels=self._labels
         )
-        self._heard()
         self._sink.replace(self._resource, self._namespace, objects, version)
         return version
 
     def _take(self, kind: str, obj: Manifest) -> None:
-        self._heard()
         match kind:
             case "ADDED" | "MODIFIED":
                 self._sink.put(self._resource, obj)
@@ -81,6 +77,3 @@ class Reflector:
                 self._sink.remove(self._resource, obj)
             case _:  # BOOKMARK: nothing but a newer resource version
                 pass
-
-    def _heard(self) -> None:
-        self.last_activity = asyncio.get_running_loop().time()

@@ -33,33 +33,22 @@ def training_job(policy: DriftPolicy, run: NewRun) -> Manifest:
     """A TrainingJob from the Model's template; it belongs to the Model and goes with it."""
     model = run.model
     template = model.spec.training.template.spec.to_api() if model.spec.training else {}
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": names.TRAINING_JOB,
-        "metadata": {
-            "name": run.name,
-            "namespace": model.metadata.namespace,
-            "labels": {
-                names.LABEL_MANAGED_BY: names.MANAGED_BY,
-                names.LABEL_MODEL: names.child_name(model.metadata.name),
-                names.LABEL_POLICY: names.child_name(policy.metadata.name),
-            },
-            "annotations": {
-                names.ANNOTATION_TRIGGERED_BY: f"DriftPolicy {policy.metadata.name}: {run.reason}"
-            },
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": names.MODEL,
-                    "name": model.metadata.name,
-                    "uid": model.metadata.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
-        },
-        "spec": {**template, "modelRef": {"name": model.metadata.name}},
+    labels = {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_MODEL: names.child_name(model.metadata.name),
+        names.LABEL_POLICY: names.child_name(policy.metadata.name),
     }
+    manifest = child(
+        names.MODEL,
+        model.metadata,
+        api_version=names.API_VERSION,
+        kind=names.TRAINING_JOB,
+        name=run.name,
+        labels=labels,
+    )
+    told = f"DriftPolicy {policy.metadata.name}: {run.reason}"
+    manifest["metadata"]["annotations"] = {names.ANNOTATION_TRIGGERED_BY: told}
+    return {**manifest, "spec": {**template, "modelRef": {"name": model.metadata.name}}}
 
 
 def hours_config(hours: NewHours) -> Manifest:
