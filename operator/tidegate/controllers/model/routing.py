@@ -51,7 +51,7 @@ def routing(
     # the future no operator has sent, and a pod that says so must not drag the others along.
     latest = int(now.timestamp()) + FURTHEST_AHEAD_SECONDS
     ahead = max((g for g in seen.confirmed.values() if g <= latest), default=0)
-    if wanted == seen.routing and ahead <= wanted.generation:
+    if wanted == seen.routing and (ahead <= wanted.generation or _is_blind(seen, rollout)):
         return wanted
     # Seconds since 1970 keep the generation rising even when ConfigMap and status are both lost.
     return replace(wanted, generation=max(wanted.generation + 1, ahead + 1, int(now.timestamp())))
@@ -63,6 +63,9 @@ def _split(
     """What the candidate gets; None while it gets nothing at all."""
     if candidate is None or rollout is None or not seen.ready(candidate.name):
         return None
+    known = seen.routing.candidate if seen.routing is not None else None
+    if _is_blind(seen, rollout) and (known is None or known.revision != candidate.name):
+        return None
     split = Candidate(
         revision=candidate.name,
         address=address(candidate.name, seen.model.metadata.namespace),
@@ -72,6 +75,15 @@ def _split(
     if strategy is not None and strategy.canary is not None and rollout.state == State.STEPPING:
         split = _ruled(split, strategy.canary, rollout.step.index)
     return split if split.weight or split.match or split.shadow else None
+
+
+def _is_blind(seen: Observed, rollout: RolloutStatus | None) -> bool:
+    """Whether there is evidence that nobody here has read yet.
+
+    An operator that has just begun does not know why its predecessor took a weight away: it gives
+    none back before it has heard the pods.
+    """
+    return rollout is not None and bool(rollout.cursor) and seen.closed_through is None
 
 
 def _ruled(split: Candidate, canary: Canary, index: int) -> Candidate:

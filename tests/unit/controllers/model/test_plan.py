@@ -376,6 +376,35 @@ def test_an_old_rollout_writes_its_evidence_down_less_often() -> None:
     assert writes[2] <= 6
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_an_operator_that_has_read_no_evidence_yet_gives_no_weight_back(*, stored: bool) -> None:
+    """The last one took it away, and died before it could say so in the status."""
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=1)
+    before = story.seen.routing
+    assert before is not None
+    assert before.candidate is not None
+    ended = replace(before, candidate=None, generation=before.generation + 1)
+    acting = {p.uid: ended.generation for p in (pod(OLD), pod(NEW))}
+    seen = replace(
+        story._observe(),
+        routing=ended if stored else before,
+        windows={},
+        closed_through=None,
+        labels_closed_through=None,
+    )
+    for confirmed in ({}, acting):
+        told = plan(replace(seen, confirmed=confirmed), story.now).routing
+        assert told == seen.routing
+    heard = replace(seen, confirmed=acting, closed_through=story.seen.closed_through)
+    told = plan(heard, story.now).routing
+    assert told is not None
+    assert told.generation > ended.generation
+    assert told.candidate is not None
+
+
 def test_pods_that_act_on_a_document_that_was_never_stored_are_told_anew() -> None:
     story = Story()
     story.until_promoted_first()
