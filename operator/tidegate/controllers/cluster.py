@@ -69,7 +69,7 @@ class Cluster:
         self.signing_key = signing_key
         self.metrics = metrics
         self._kube = kube
-        self._clock = clock
+        self.clock = clock
         self._wrote = wrote or store.put
         # Objects that differ from their intent right after our own apply, because the server
         # writes a value in another way: applying again, in the same state, would change nothing.
@@ -199,7 +199,7 @@ class Cluster:
                     type_=type,
                     reason=reason,
                     message=message,
-                    now=self._clock(),
+                    now=self.clock(),
                     reporter=self.settings.pod_name,
                 )
             )

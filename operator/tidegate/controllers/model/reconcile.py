@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from tidegate.api import names
 from tidegate.api.meta import ObjectKey, duration
 from tidegate.api.names import ConditionType
+from tidegate.api.v1alpha1.model_status import ModelStatus
 from tidegate.clients.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES
 from tidegate.clients.sidecars import Target
 from tidegate.controllers.cluster import Cluster
@@ -52,8 +53,8 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     _sample(key, seen, step, cluster)
     refused = await _apply(seen, step, sealed, cluster)
     await _tell(seen, step, cluster)
-    _measure(seen, step, cluster, now)
     written = status(seen, step, now, refused)
+    _measure(seen, written, cluster)
     await cluster.apply_status(key, written)
     if cluster.decision_log is not None:
         cluster.decision_log.offer(key, model.metadata, written.decisions, now)
@@ -119,7 +120,7 @@ def _follow(
         key,
         (*_targets(seen.pods, ready=True), *_targets(seen.unready, ready=False)),
         after=slot_of(now.timestamp()) - KEPT_SLOTS,
-        labels_after=slot_of((now - horizon).timestamp()) - KEPT_SLOTS,
+        labels_after=slot_of(now.timestamp() - horizon.total_seconds()) - KEPT_SLOTS,
         every=every,
         generation=step.routing.generation if step.routing else 0,
         envelope=sealed.envelope if sealed else None,
@@ -166,13 +167,11 @@ async def _tell(seen: Observed, step: Plan, cluster: Cluster) -> None:
         )
 
 
-def _measure(seen: Observed, step: Plan, cluster: Cluster, now: datetime) -> None:
+def _measure(seen: Observed, written: ModelStatus, cluster: Cluster) -> None:
     """Show the shares and how old the evidence is."""
     meta = seen.model.metadata
-    share = step.rollout.weight if step.rollout and step.candidate else 0
-    shares = {step.stable.name: 100 - share} if step.stable else {}
-    if step.candidate is not None:
-        shares[step.candidate.name] = share
+    live = (r for r in (written.stable, written.candidate) if r is not None)
+    shares = {r.revision: r.weight for r in live}
     for name in seen.revisions:
         weight = cluster.metrics.rollout_weight
         if name in shares:
@@ -180,6 +179,10 @@ def _measure(seen: Observed, step: Plan, cluster: Cluster, now: datetime) -> Non
         else:
             weight.remove(meta.namespace, meta.name, name)
     if seen.closed_through is not None:
-        lag = now.timestamp() - (seen.closed_through + 1) * SLOT_SECONDS
-        cluster.metrics.evidence_lag.labels(meta.namespace, meta.name).set(lag)
+        end = (seen.closed_through + 1) * SLOT_SECONDS
+        # Told anew at each scrape: it grows while no pod answers, and nothing else wakes anybody.
+        lag = cluster.metrics.evidence_lag.labels(meta.namespace, meta.name)
+        lag.set_function(lambda: cluster.clock().timestamp() - end)
     cluster.metrics.evidence_lost.labels(meta.namespace, meta.name).set(seen.lost)
+    if seen.drift is None:  # an alarm of a policy that is gone would never end
+        cluster.metrics.drift_level.remove(meta.namespace, meta.name)

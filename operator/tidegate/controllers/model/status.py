@@ -60,6 +60,7 @@ def _throttled(old: ModelStatus, new: ModelStatus) -> ModelStatus:
 
 
 def _without_evidence(status: ModelStatus) -> ModelStatus:
+    """Without what grows from look to look, and without the words for it."""
     rollout = status.rollout and status.rollout.model_copy(
         update={
             "metrics": (),
@@ -69,42 +70,55 @@ def _without_evidence(status: ModelStatus) -> ModelStatus:
             "message": "",
         }
     )
-    return status.model_copy(update={"rollout": rollout, "conditions": ()})
+    conditions = tuple(c.model_copy(update={"message": ""}) for c in status.conditions)
+    return status.model_copy(update={"rollout": rollout, "conditions": conditions})
 
 
 def _stable(seen: Observed, plan: Plan, now: datetime) -> RevisionStatus | None:
     if plan.stable is None:
         return None
-    old = seen.model.status.stable
+    old = _of(plan.stable, seen.model.status.stable)
     ready = seen.ready(plan.stable.name)
-    since = old.since if old is not None and old.revision == plan.stable.name else ""
-    return _revision(seen, plan.stable, 100, since or (_at(now) if ready else ""))
+    since = (old.since if old is not None else "") or (_at(now) if ready else "")
+    return _revision(seen, plan.stable, since, old.weight if old is not None else 100, 100)
 
 
 def _candidate(seen: Observed, plan: Plan, now: datetime) -> RevisionStatus | None:
     if plan.candidate is None:
         return None
-    old = seen.model.status.candidate
-    since = old.since if old is not None and old.revision == plan.candidate.name else _at(now)
-    return _revision(seen, plan.candidate, 0, since)
+    old = _of(plan.candidate, seen.model.status.candidate)
+    since = old.since if old is not None else _at(now)
+    return _revision(seen, plan.candidate, since, old.weight if old is not None else 0, 0)
 
 
-def _revision(seen: Observed, revision: Revision, unsplit: int, since: str) -> RevisionStatus:
+def _of(revision: Revision, old: RevisionStatus | None) -> RevisionStatus | None:
+    """What was said before, if it was about this revision."""
+    return old if old is not None and old.revision == revision.name else None
+
+
+def _revision(
+    seen: Observed, revision: Revision, since: str, shown: int, unsplit: int
+) -> RevisionStatus:
     return RevisionStatus(
         revision=revision.name,
         digest=revision.digest,
-        weight=_share(seen, revision, unsplit),
+        weight=_share(seen, revision, shown, unsplit),
         ready_replicas=seen.ready(revision.name),
         training_job=revision.training_job,
         since=since,
     )
 
 
-def _share(seen: Observed, revision: Revision, unsplit: int) -> int:
-    """What the pods act on at this look; `unsplit` while they send nothing to a candidate."""
+def _share(seen: Observed, revision: Revision, shown: int, unsplit: int) -> int:
+    """What the pods act on, by their own word: what was `shown` before while some have not said it.
+
+    `unsplit`: what it is while they send nothing to a candidate.
+    """
     routing = seen.routing
-    if routing is None or routing.candidate is None or not confirmed(seen, routing.stable):
+    if routing is None or routing.candidate is None:
         return unsplit
+    if not confirmed(seen, routing.stable):
+        return shown
     if routing.candidate.revision == revision.name:
         return routing.candidate.weight
     return 100 - routing.candidate.weight if routing.stable == revision.name else 0
@@ -187,7 +201,7 @@ def _promoted(seen: Observed, plan: Plan) -> Condition:
         message = f"{wanted.name} is what the spec asks for, and it is the stable revision."
         return _condition(seen, kind, "True", Reason.PROMOTED, message)
     rejected = next((r for r in plan.rejected if r.revision == wanted.name), None)
-    if rejected is not None:
+    if rejected is not None and plan.candidate is None:  # else it is being tried again
         decided = (*seen.model.status.decisions, *plan.decisions)
         why = next((d.message for d in decided if d.id == rejected.decision), rejected.reason)
         message = f"{wanted.name} was rolled back ({rejected.decision}): {why}"

@@ -9,6 +9,8 @@ from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, 
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import plan
+from tidegate.controllers.model.status import status
+from tidegate.errors import TerminalError
 from tidegate.evidence.profile import Number, Predictions, Profile
 from tidegate.evidence.windows import UNDRAWN, BlockKey, Counts, slot_of
 from tidegate.traffic.routing import Match
@@ -288,6 +290,7 @@ def test_a_candidate_that_did_not_start_is_tried_again_when_the_spec_is_edited()
     metadata = story.model.metadata.model_copy(update={"generation": 4})
     story.model = story.model.model_copy(update={"metadata": metadata})
     assert story.look().candidate == NEW
+    assert story.condition("Promoted") == ("False", "Progressing")
 
 
 def test_a_candidate_that_was_worse_is_not_tried_again_by_an_edit() -> None:
@@ -374,6 +377,37 @@ def test_an_old_rollout_writes_its_evidence_down_less_often() -> None:
         writes.append(count)
     assert writes[0] >= 15
     assert writes[2] <= 6
+
+
+def test_a_new_weight_is_shown_once_the_pods_act_on_it() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    shown: list[int] = []
+    for _ in range(40):
+        story.deaf = {f"{OLD.name}-0"} if len(shown) % 2 else set()
+        story.traffic(errors={})
+        story.look(seconds=10)
+        if story.model.status.candidate is None:
+            break
+        shown.append(story.model.status.candidate.weight)
+    assert story.actions[-1] == "Promote"
+    assert shown == sorted(shown)
+    assert {*shown} == {10, 50}
+
+
+def test_what_is_refused_is_said_also_while_the_evidence_stands_still() -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=2)
+    seen = replace(story.seen, model=story.model)
+    step = plan(seen, story.now)
+    assert status(seen, step, story.now) == story.model.status
+    refused = status(seen, step, story.now, TerminalError("Invalid", "no such CPU"))
+    accepted = refused.condition("Accepted")
+    assert accepted is not None
+    assert (accepted.status, accepted.message) == ("False", "no such CPU")
 
 
 @pytest.mark.parametrize("stored", [False, True])

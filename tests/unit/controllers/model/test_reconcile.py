@@ -26,6 +26,7 @@ from tidegate.clients.resources import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     MODELS,
+    PODS,
     SERVICES,
     Resource,
     of_manifest,
@@ -84,6 +85,12 @@ class MortalKube(FakeKube):
         done = await super().apply(manifest)
         self._die(before=False)
         return done
+
+    @override
+    async def list(self, resource: Resource, *where: Any, **how: Any) -> Any:
+        if self.offline and resource == PODS:
+            raise TransientError("no connection")
+        return await super().list(resource, *where, **how)
 
     @override
     async def apply_status(
@@ -486,6 +493,70 @@ async def test_a_roll_back_reaches_the_pods_while_the_api_server_fails() -> None
     told = Routing.from_json(unseal(world.pushed, SIGNING_KEY.public_key()))
     assert told.candidate is None
     assert told.generation > routing.generation
+
+
+async def test_a_candidate_that_dies_loses_its_weight_while_the_api_server_fails() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    while (routing := world.routing()) is None or routing.candidate is None:
+        await world.run(1)
+    world.kube.objects[ENDPOINT_SLICES, "growth", NEW]["endpoints"] = []
+    version = world.kube.objects[ENDPOINT_SLICES, "growth", NEW]["metadata"]
+    version["resourceVersion"] = str(10**6)
+    world.kube.offline = True
+    with suppress(TransientError):
+        await world.run(1)
+    told = Routing.from_json(unseal(world.pushed, SIGNING_KEY.public_key()))
+    assert told.candidate is None
+
+
+async def test_labels_may_come_for_ever() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    live = deepcopy(world.kube.objects[MODELS, "growth", "churn"])
+    live["spec"]["monitoring"] = {"feedback": {"horizon": "999999d"}}
+    world.kube._store(live)
+    await world.run(4)
+    ready = world.model().status.condition("Ready")
+    assert ready is not None
+    assert ready.status == "True"
+
+
+async def test_the_weight_that_is_measured_is_the_one_that_is_shown() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    seen = set()
+    for _ in range(30):
+        await world.run(1)
+        text = world.cluster.metrics.exposition().decode()
+        for share in world.shares():
+            series = f'model="churn",namespace="growth",revision="{share.revision}"'
+            assert f"tidegate_rollout_weight{{{series}}} {float(share.weight)}" in text
+            seen.add(share.weight)
+    assert seen == {0, 10, 50, 90, 100}
+
+
+async def test_evidence_grows_old_while_nobody_answers() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    lag = 'tidegate_evidence_lag_seconds{model="churn",namespace="growth"}'
+    assert f"{lag} 0.0" in world.cluster.metrics.exposition().decode()
+    world.now += timedelta(minutes=5)
+    assert f"{lag} 300.0" in world.cluster.metrics.exposition().decode()
+
+
+async def test_a_model_that_no_policy_watches_has_no_level_of_drift() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    world.cluster.metrics.drift_level.labels("growth", "churn").set(2)  # of a policy that is gone
+    await world.run(1)
+    assert "tidegate_model_drift_level{" not in world.cluster.metrics.exposition().decode()
 
 
 @pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES, CONFIG_MAPS])
