@@ -10,12 +10,10 @@ from tidegate.statistics.distance import (
     jensen_shannon_noise,
     js_tolerance_to_eps,
     kolmogorov_smirnov,
-    largest_bin,
     psi,
     psi_interval,
     psi_noise,
     psi_tolerance_to_eps,
-    total_variation,
     wasserstein,
 )
 from tidegate.statistics.drift import DriftDetector, RateDetector, alarm_threshold
@@ -54,7 +52,6 @@ __all__ = [
     "jensen_shannon_noise",
     "js_tolerance_to_eps",
     "kolmogorov_smirnov",
-    "largest_bin",
     "latency_tables",
     "psi",
     "psi_interval",
@@ -62,6 +59,5 @@ __all__ = [
     "psi_tolerance_to_eps",
     "quantile_bin",
     "ratio_grid",
-    "total_variation",
     "wasserstein",
 ]

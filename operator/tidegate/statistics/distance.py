@@ -116,26 +116,6 @@ def wasserstein(p: ArrayLike, q: ArrayLike) -> Floats:
     return np.asarray(np.abs(np.cumsum(shares(p) - shares(q), axis=-1)).sum(-1))
 
 
-def total_variation(p: ArrayLike, q: ArrayLike) -> Floats:
-    """The share of rows that would have to change bins: `sum |p - q| / 2`.
-
-    >>> float(total_variation([1, 1], [3, 1]))
-    0.25
-    """
-    return np.asarray(np.abs(shares(p) - shares(q)).sum(-1) / 2)
-
-
-def largest_bin(p: ArrayLike, q: ArrayLike) -> tuple[int, float]:
-    """The bin whose share differs most, and by how much: what a message should name.
-
-    >>> largest_bin([6, 2, 2], [2, 4, 4])
-    (0, 0.4)
-    """
-    gap = shares(p) - shares(q)
-    j = int(np.argmax(np.abs(gap)))
-    return j, float(gap[j].round(12))
-
-
 def psi_tolerance_to_eps(tolerance: float) -> float:
     """The radius in `KL(p||r)` of `DriftDetector` that a PSI of `tolerance` stands for: half of it.
 

@@ -14,12 +14,10 @@ from tidegate.statistics import (
     jensen_shannon_noise,
     js_tolerance_to_eps,
     kolmogorov_smirnov,
-    largest_bin,
     psi,
     psi_interval,
     psi_noise,
     psi_tolerance_to_eps,
-    total_variation,
     wasserstein,
 )
 
@@ -33,7 +31,6 @@ def test_distances_agree_with_scipy(p: np.ndarray, q: np.ndarray) -> None:
     a, b = p / p.sum(), q / q.sum()
     assert jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q), abs=1e-9)
     assert wasserstein(p, q) == pytest.approx(wasserstein_distance(bins, bins, p, q), abs=1e-9)
-    assert total_variation(p, q) == pytest.approx(np.abs(a - b).sum() / 2)
     jeffreys = rel_entr(a, b).sum() + rel_entr(b, a).sum()
     assert psi(p, q) == pytest.approx(jeffreys, rel=0.05, abs=2e-4)
 
@@ -46,7 +43,7 @@ def test_psi_by_hand_and_with_an_empty_bin() -> None:
 
 def test_distances_are_vectorised_over_features() -> None:
     p, q = np.random.default_rng(0).integers(1, 50, (2, 3, 5))
-    for distance in (psi, jensen_shannon, wasserstein, total_variation):
+    for distance in (psi, jensen_shannon, wasserstein):
         assert np.allclose(distance(p, q), [distance(a, b) for a, b in zip(p, q, strict=True)])
 
 
@@ -59,11 +56,6 @@ def test_noise_is_what_two_samples_of_one_distribution_show() -> None:
     assert psi(p, q).mean() == pytest.approx(psi_noise(900, 400, 8), rel=0.08)
     squared = (jensen_shannon(p, q) ** 2).mean()
     assert math.sqrt(squared) == pytest.approx(jensen_shannon_noise(900, 400, 8), rel=0.05)
-
-
-def test_largest_bin_names_the_bin_that_moved() -> None:
-    assert largest_bin([10, 10, 80], [30, 30, 40]) == (2, 0.4)
-    assert largest_bin([0, 1, 1], [1, 1, 1])[1] == pytest.approx(-1 / 3)
 
 
 @pytest.mark.parametrize("bins", [2, 5, 10, 20])
