@@ -154,11 +154,8 @@ def _broken(seen: Observed, candidate: Revision) -> str:
 
 def _held(moved: Transition, old: RolloutStatus) -> Transition:
     """The beginning of a hold is a decision: somebody has to look."""
-    if (
-        moved.decision is not None
-        or moved.reason not in HELD.values()
-        or moved.reason == old.reason
-    ):
+    held = (*HELD.values(), Reason.ANALYSIS_TIMED_OUT)
+    if moved.decision is not None or moved.reason not in held or moved.reason == old.reason:
         return moved
     weight = moved.progress.weight
     return replace(moved, decision=Decision("Hold", moved.reason, moved.message, weight, weight))

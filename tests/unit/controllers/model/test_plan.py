@@ -396,6 +396,20 @@ def test_a_new_weight_is_shown_once_the_pods_act_on_it() -> None:
     assert {*shown} == {10, 50}
 
 
+def test_a_hold_for_want_of_evidence_is_told_once() -> None:
+    steps = [{"setWeight": 10}, {"analysis": {"timeout": "1m"}}]
+    spec = model().spec.delivery.to_api() | {"strategy": {"canary": {"steps": steps}}}
+    story = Story(model(delivery=spec))
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=1)
+    for _ in range(20):
+        story.look(seconds=10)
+    (held,) = [d for d in story.model.status.decisions if d.action == "Hold"]
+    assert (held.reason, held.from_weight, held.to_weight) == ("AnalysisTimedOut", 10, 10)
+    assert "No verdict after 1m" in held.message
+
+
 def test_what_is_refused_is_said_also_while_the_evidence_stands_still() -> None:
     story = Story()
     story.until_promoted_first()
