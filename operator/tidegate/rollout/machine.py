@@ -132,11 +132,6 @@ def steps_of(delivery: Delivery) -> tuple[Step, ...]:
     return strategy.canary.steps if strategy.canary is not None else ()
 
 
-def begin(now: datetime) -> Progress:
-    """A rollout that has just been asked for."""
-    return Progress(State.STARTING, 0, now, 0)
-
-
 def advance(progress: Progress, seen: Situation) -> Transition:
     """One look, at most one move; looking twice without news moves nothing."""
     match progress.state:

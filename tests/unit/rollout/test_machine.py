@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tidegate.api.names import Reason
 from tidegate.api.v1alpha1.model import AnalysisStep, Pause, Step
 from tidegate.api.v1alpha1.model_status import MetricStatus
-from tidegate.rollout.machine import Progress, Situation, State, advance, begin, step_in_words
+from tidegate.rollout.machine import Progress, Situation, State, advance, step_in_words
 from tidegate.rollout.verdict import Summary, Verdict
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -46,25 +46,28 @@ def situation(**changes: object) -> Situation:
     )
 
 
+BEGUN = Progress(State.STARTING, 0, NOW, 0)
+
+
 def stepping(index: int, weight: int, *, for_minutes: int = 0) -> Progress:
     return Progress(State.STEPPING, index, NOW - timedelta(minutes=for_minutes), weight)
 
 
 def test_starts_when_every_pod_is_ready() -> None:
-    moved = advance(begin(NOW), situation())
+    moved = advance(BEGUN, situation())
     assert moved.progress == stepping(0, 0)
     assert moved.decision is not None
     assert moved.decision.action == "Start"
 
 
 def test_waits_at_weight_0_until_the_pods_are_ready() -> None:
-    moved = advance(begin(NOW), situation(ready=False, alive=True))
+    moved = advance(BEGUN, situation(ready=False, alive=True))
     assert (moved.progress.state, moved.progress.weight) == (State.STARTING, 0)
     assert moved.decision is None
 
 
 def test_rejects_a_candidate_whose_pods_never_become_ready() -> None:
-    late = replace(begin(NOW), since=NOW - timedelta(minutes=10))
+    late = replace(BEGUN, since=NOW - timedelta(minutes=10))
     moved = advance(late, situation(ready=False, alive=False))
     assert moved.progress.state is State.ROLLED_BACK
     assert moved.reason is Reason.CANDIDATE_NOT_READY
@@ -158,7 +161,7 @@ def test_raises_the_weight_only_when_every_pod_is_ready() -> None:
 
 
 def test_is_promoted_when_there_is_no_stable_revision_left_to_protect() -> None:
-    for progress in (begin(NOW), stepping(0, 10), stepping(2, 10)):
+    for progress in (BEGUN, stepping(0, 10), stepping(2, 10)):
         moved = advance(progress, situation(stable_gone=True))
         assert (moved.progress.state, moved.reason) == (State.PROMOTED, Reason.STABLE_GONE)
     bad = advance(stepping(2, 10), situation(stable_gone=True, summary=ROLL_BACK))
