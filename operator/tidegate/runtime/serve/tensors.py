@@ -5,29 +5,16 @@ answer comes as its request did.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tidegate.evidence.datatypes import NUMPY_TYPES
 from tidegate.evidence.encode import label_text
 from tidegate.runtime.serve.payload import PayloadError
 
 _LENGTH = struct.Struct("<I")  # in front of each text in raw contents
-_RAW = {
-    "BOOL": "?",
-    "INT8": "i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "UINT8": "u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
-}
 _TYPED = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -48,10 +35,10 @@ def values_of_raw(name: str, datatype: str, raw: bytes) -> list[Any]:
     """The values of a tensor whose bytes stand in raw_input_contents."""
     if datatype == "BYTES":
         return _texts(name, _split(name, raw))
-    if datatype not in _RAW:
-        raise _unknown(name, datatype, _RAW)
+    if datatype not in NUMPY_TYPES:
+        raise _unknown(name, datatype, NUMPY_TYPES)
     try:
-        found: list[Any] = np.frombuffer(raw, _RAW[datatype]).tolist()
+        found: list[Any] = np.frombuffer(raw, NUMPY_TYPES[datatype]).tolist()
     except ValueError as error:
         message = f"the tensor {name!r} has {len(raw)} bytes, no whole number of {datatype}"
         raise PayloadError(message) from error
@@ -70,7 +57,7 @@ def raw_of(datatype: str, values: Sequence[Any]) -> bytes:
     """An output's values as they stand in raw_output_contents."""
     if datatype == "BYTES":
         return b"".join(_LENGTH.pack(len(text)) + text for text in map(_encoded, values))
-    return np.array(values, dtype=_RAW[datatype]).tobytes()
+    return np.array(values, dtype=NUMPY_TYPES[datatype]).tobytes()
 
 
 def fill(contents: Any, datatype: str, values: Sequence[Any]) -> None:
@@ -103,7 +90,7 @@ def _texts(name: str, values: list[bytes]) -> list[str]:
         raise PayloadError(f"a text of the tensor {name!r} is no UTF-8") from error
 
 
-def _unknown(name: str, datatype: str, known: dict[str, str]) -> PayloadError:
+def _unknown(name: str, datatype: str, known: Mapping[str, str]) -> PayloadError:
     given = datatype[:40]
     listed = ", ".join(dict.fromkeys((*known, "BYTES")))
     return PayloadError(f"the tensor {name!r} has the datatype {given!r}; known are {listed}")

@@ -6,20 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegate.evidence.datatypes import NUMPY_TYPES
 from tidegate.sidecar.monitor.payloads.table import UnparsedError
 
 _LENGTH = struct.Struct("<I")
-_EXACT = {
-    "INT8": "i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "UINT8": "u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "FP64": "<f8",
-}
 _DIGITS = {"FP32": 6, "FP16": 3, "BF16": 2}
 """How many significant decimal digits each of the narrow floats carries from end to end."""
 _NUMBERS = frozenset({bool, int, float})
@@ -32,9 +22,7 @@ def unpacked(data: bytes, datatype: str) -> list[Any]:
     try:
         if datatype in _DIGITS:
             return _decimals(_narrow(data, datatype), datatype)
-        if datatype == "BOOL":
-            return list(map(bool, data))
-        found: list[Any] = np.frombuffer(data, _EXACT[datatype]).tolist()
+        found: list[Any] = np.frombuffer(data, NUMPY_TYPES[datatype]).tolist()
     except KeyError as error:
         raise UnparsedError("format") from error
     except ValueError as error:  # not a whole number of values
@@ -51,7 +39,7 @@ def written(values: list[Any], datatype: str) -> list[Any]:
     if wide.dtype != np.float64:
         return values
     with np.errstate(over="ignore"):
-        return _decimals(wide.astype("<f4" if datatype == "FP32" else "<f2"), datatype)
+        return _decimals(wide.astype(NUMPY_TYPES[datatype]), datatype)
 
 
 def _texts(data: bytes) -> list[str]:
@@ -72,7 +60,7 @@ def _texts(data: bytes) -> list[str]:
 def _narrow(data: bytes, datatype: str) -> NDArray[Any]:
     if datatype == "BF16":  # the upper half of an FP32
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-    return np.frombuffer(data, "<f4" if datatype == "FP32" else "<f2")
+    return np.frombuffer(data, NUMPY_TYPES[datatype])
 
 
 def _decimals(narrow: NDArray[Any], datatype: str) -> list[float]:
