@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 import pytest_asyncio
 from tests.unit.sidecar.conftest import Connect
+from tests.unit.sidecar.front import fronted, model
 from tests.unit.sidecar.harness import (
     DEADLINE_SECONDS,
     STABLE,
@@ -382,6 +383,28 @@ async def test_a_tunnel_ends_one_way_at_a_time(pair: Pair, connect: Connect) -> 
     connection.send(bytes(3 * MEGABYTE))
     connection.writer.write_eof()
     assert await within(connection.reader.read()) == b"%d bytes" % (3 * MEGABYTE)
+
+
+@pytest.mark.parametrize("size", [0, 3 * MEGABYTE])
+async def test_what_is_sent_ahead_of_a_tunnel_goes_through_it(connect: Connect, size: int) -> None:
+    go_on = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await go_on.wait()
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: count\r\n\r\n")
+        sent = await reader.read()
+        writer.write(b"%d bytes" % len(sent))
+        writer.close()
+
+    async with model(serve) as port, fronted(port) as front:
+        connection = await connect(front.port)
+        connection.send(get("/ws", "Connection: upgrade", "Upgrade: count") + bytes(size))
+        connection.writer.write_eof()
+        await front.client(lambda client: client._paused or client._ended)
+        go_on.set()
+        assert (await connection.receive()).status == 101
+        assert await within(connection.reader.read()) == b"%d bytes" % size
 
 
 async def test_an_early_answer_reaches_a_client_that_is_still_sending(

@@ -275,8 +275,10 @@ class Client(asyncio.Protocol):
             self._retire()
             self.flush()
             ahead, self._inbox = self._inbox, b""
-            upstream.write(ahead)
+            if ahead:  # else the client may have ended already, and the upstream been told
+                upstream.write(ahead)
             upstream.tunnel()
+            self._regulate()
 
     def answer_part(self, part: bytes) -> None:
         self._outbox.append(part)
