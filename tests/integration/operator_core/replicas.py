@@ -51,18 +51,31 @@ class Replica:
             while await self.reconciles() < models:  # noqa: ASYNC110 - it happens in the replica
                 await asyncio.sleep(0.1)
 
+    async def has_swept(self) -> None:
+        """Poll until the first sweep has begun: it lists the Models for the second time."""
+        async with asyncio.timeout(60):
+            while await self._counted("api_requests", 'resource="models".*verb="list"') < 2:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.5)
+
     async def is_quiet(self) -> None:
-        """Poll until nothing was reconciled for two seconds."""
+        """Poll until for two seconds nothing was reconciled, and asked for but the Lease."""
         async with asyncio.timeout(30):
             before = -1.0
-            while before != (before := await self.reconciles()):  # noqa: ASYNC110 - see above
+            while before != (before := await self._done()):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(2)
 
     async def reconciles(self) -> float:
         """How many reconciles of Models were counted."""
+        return await self._counted("reconcile", 'kind="Model"')
+
+    async def _done(self) -> float:
+        asked = await self._counted("api_requests", "")
+        leases = await self._counted("api_requests", 'resource="leases"')
+        return await self.reconciles() + asked - leases
+
+    async def _counted(self, metric: str, labels: str) -> float:
         _, text = await self.get("/metrics")
-        counts = re.findall(r'tidegate_reconcile_total\{kind="Model".*\} (\S+)', text)
-        return sum(map(float, counts))
+        return sum(map(float, re.findall(rf"tidegate_{metric}_total{{.*{labels}.*}} (\S+)", text)))
 
     async def stop(self) -> float:
         """Tell it to end; the seconds that it took."""

@@ -15,7 +15,7 @@ from tidegate.controllers.model.state import revision_name
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("crds")]
 
-QUIET_SECONDS = 10  # before the first sweep, which is 20 s after the start
+QUIET_SECONDS = 10  # between the first sweep, 20 s after the start, and the next, 300 s later
 
 
 def requests(audit: Path, since: int, namespace: str) -> list[tuple[str, str]]:
@@ -75,6 +75,7 @@ async def test_at_rest_there_are_no_requests_but_the_lease(
         await kube.apply(ready_pod(namespace, f"m{number}"))
     async with replica(kubeconfig, key, namespace, "a") as operator:
         await eventually(operator.says("workers start"), "the start", 30)
+        await operator.has_swept()
         await operator.has_reconciled(20)
         await operator.is_quiet()
         before = audit.stat().st_size
