@@ -21,6 +21,7 @@ from tidegate.rollout.machine import State
 from tidegate.traffic.routing import Routing
 
 POLL = timedelta(seconds=5)
+UNPROVEN = (Reason.CANDIDATE_NOT_READY, Reason.ANALYSIS_TIMED_OUT)
 POLL_UNREADY = timedelta(seconds=15)  # nothing tells why pods don't start: one has to look
 
 
@@ -101,11 +102,11 @@ def _candidate(seen: Observed, stable: Revision | None) -> Revision | None:
 
 
 def _bars(rejected: RejectedStatus, wanted: Revision, seen: Observed) -> bool:
-    """Whether a rejection still holds: pods that did not start may do so after an edit."""
+    """Whether a rejection still holds: one that proved nothing ends with the next edit."""
     if rejected.revision != wanted.name:
         return False
     same_spec = rejected.generation == seen.model.metadata.generation
-    return same_spec or rejected.reason != Reason.CANDIDATE_NOT_READY
+    return same_spec or rejected.reason not in UNPROVEN
 
 
 def _previous(seen: Observed, stable: Revision | None, now: datetime) -> PreviousStatus | None:

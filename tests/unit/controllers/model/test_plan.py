@@ -293,6 +293,25 @@ def test_a_candidate_that_did_not_start_is_tried_again_when_the_spec_is_edited()
     assert story.condition("Promoted") == ("False", "Progressing")
 
 
+def test_a_candidate_of_which_nothing_was_proven_is_tried_again_when_the_spec_is_edited() -> None:
+    steps = [{"setWeight": 10}, {"analysis": {"timeout": "1m"}}]
+    spec = model().spec.delivery.to_api() | {
+        "strategy": {"canary": {"steps": steps}},
+        "analysis": {"onInconclusive": "Rollback"},
+    }
+    story = Story(model(delivery=spec))
+    story.until_promoted_first()
+    canary(story)
+    for _ in range(20):
+        story.look(seconds=10)
+    (rejected,) = story.model.status.rejected
+    assert rejected.reason == "AnalysisTimedOut"
+    assert story.look().candidate is None
+    metadata = story.model.metadata.model_copy(update={"generation": 4})
+    story.model = story.model.model_copy(update={"metadata": metadata})
+    assert story.look().candidate == NEW
+
+
 def test_a_candidate_that_was_worse_is_not_tried_again_by_an_edit() -> None:
     story = Story()
     story.until_promoted_first()
