@@ -23,7 +23,7 @@ class Copied(NamedTuple):
     record: Record
     """With stable's answer in the place of the request."""
     since: float
-    """Loop time of stable's answer."""
+    """`monotonic()` of stable's answer."""
 
     @property
     def size(self) -> int:
