@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from benchmarks import peers
 from benchmarks.report import table
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from tidegate.statistics.distance import dispersion, shares
+from tidegate.statistics.distance import shares
 from tidegate.statistics.drift import DriftDetector, alarm_threshold
 
 SCRIPT = Path(__file__).parent / "peers/driftfdr_scenarios.py"
@@ -71,6 +71,25 @@ def _clustered(bins: NDArray[Any], reference: NDArray[np.float64]) -> float:
     """How alike successive steps are, from the scatter of the reference's slots."""
     slots = _counted(bins[:REFERENCE].reshape(-1, SLOT))
     return max(1.0, dispersion(slots, reference) * len(slots) / (len(slots) - 1))
+
+
+def dispersion(counts_by_window: ArrayLike, r: ArrayLike) -> float:
+    """How clustered the rows are (D): variance of the shares over that of independent rows.
+
+    Formula: `max(1, mean_tj (c_tj - n_t r_j)^2 / (n_t r_j (1 - r_j)))` over windows t and bins j
+    with `n_t r_j >= 1`. Wants 50 windows in which nothing drifted.
+    Source: W. Cochran, Biometrics 10 (1954) (chi2 per degree of freedom). Unit: rows.
+
+    >>> dispersion([[55, 45], [40, 60]], [0.5, 0.5])  # (25 + 100) / 25 / 2
+    2.5
+    """
+    counts, ref = np.asarray(counts_by_window, dtype=np.float64), shares(r)
+    expected = counts.sum(-1, keepdims=True) * ref
+    usable = (expected >= 1) & (ref < 1)
+    if not usable.any():
+        return 1.0
+    variance = np.where(usable, expected * (1 - ref), 1.0)
+    return max(1.0, float(((counts - expected) ** 2 / variance)[usable].mean()))
 
 
 def _scores(outcomes: NDArray[np.float64]) -> list[str]:

@@ -5,7 +5,6 @@ from tidegate.statistics.combine import combine, e_bh
 from tidegate.statistics.difference import DifferenceTest
 from tidegate.statistics.dispersion import Dispersion
 from tidegate.statistics.distance import (
-    dispersion,
     jensen_shannon,
     jensen_shannon_noise,
     js_tolerance_to_eps,
@@ -45,7 +44,6 @@ __all__ = [
     "bins_of_increase",
     "combine",
     "decayed",
-    "dispersion",
     "e_bh",
     "increase_of_bins",
     "jensen_shannon",

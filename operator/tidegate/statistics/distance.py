@@ -138,22 +138,3 @@ def js_tolerance_to_eps(tolerance: float) -> float:
     if not 0 < tolerance < math.sqrt(math.log(2)):
         raise ValueError(f"a Jensen-Shannon distance lies between 0 and 0.8326, got {tolerance}")
     return 4 * tolerance**2
-
-
-def dispersion(counts_by_window: ArrayLike, r: ArrayLike) -> float:
-    """How clustered the rows are (D): variance of the shares over that of independent rows.
-
-    Formula: `max(1, mean_tj (c_tj - n_t r_j)^2 / (n_t r_j (1 - r_j)))` over windows t and bins j
-    with `n_t r_j >= 1`. Wants 50 windows in which nothing drifted.
-    Source: W. Cochran, Biometrics 10 (1954) (chi2 per degree of freedom). Unit: rows.
-
-    >>> dispersion([[55, 45], [40, 60]], [0.5, 0.5])  # (25 + 100) / 25 / 2
-    2.5
-    """
-    counts, ref = np.asarray(counts_by_window, dtype=np.float64), shares(r)
-    expected = counts.sum(-1, keepdims=True) * ref
-    usable = (expected >= 1) & (ref < 1)
-    if not usable.any():
-        return 1.0
-    variance = np.where(usable, expected * (1 - ref), 1.0)
-    return max(1.0, float(((counts - expected) ** 2 / variance)[usable].mean()))

@@ -9,7 +9,6 @@ from scipy.special import ndtr, ndtri, rel_entr
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from tidegate.statistics import (
-    dispersion,
     jensen_shannon,
     jensen_shannon_noise,
     js_tolerance_to_eps,
@@ -84,16 +83,6 @@ def test_a_distance_at_the_tolerance_lies_at_eps(bins: int, tolerance: float) ->
 def test_a_distance_that_no_histograms_have_is_refused() -> None:
     with pytest.raises(ValueError, match=r"0\.8326"):
         js_tolerance_to_eps(0.9)
-
-
-def test_dispersion_is_one_for_independent_rows_and_the_size_of_clusters() -> None:
-    rng = np.random.default_rng(5)
-    r = np.array([0.4, 0.3, 0.2, 0.1])
-    alone = rng.multinomial(1000, r, 200)
-    in_tens = 10 * rng.multinomial(100, r, 200)
-    assert 1 <= dispersion(alone, r) < 1.2
-    assert dispersion(in_tens, r) == pytest.approx(10, rel=0.15)
-    assert dispersion([[0, 0]], [0.5, 0.5]) == 1.0
 
 
 def test_psi_intervals_hold_the_true_psi() -> None:
