@@ -48,9 +48,16 @@ def stopped(seen: Observed, candidate: Revision | None) -> Iterator[tuple[str, D
     if seen.model.spec.suspend:
         reason, message = Reason.SUSPENDED, "spec.suspend is true: the rollout was stopped."
     else:
-        wish = candidate.name if candidate else "the stable revision"
-        reason, message = Reason.SUPERSEDED, f"The spec now asks for {wish}."
+        reason, message = Reason.SUPERSEDED, _wish(seen, candidate)
     yield old.revision, Decision("Supersede", reason, message, old.weight, 0)
+
+
+def _wish(seen: Observed, candidate: Revision | None) -> str:
+    if candidate is not None:
+        return f"The spec now asks for {candidate.name}."
+    if seen.wanted.revision is None:
+        return f"The spec no longer names a revision that can serve. {seen.wanted.message}"
+    return "The spec now asks for the stable revision."
 
 
 def first(seen: Observed, stable: Revision | None) -> Iterator[tuple[str, Decision]]:

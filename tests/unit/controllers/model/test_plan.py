@@ -9,6 +9,7 @@ from tests.unit.controllers.model.scenes import CANARY, NEW, NEWER, OLD, Story, 
 
 from tidegate.api.v1alpha1.model import Model
 from tidegate.controllers.model.plan import plan
+from tidegate.controllers.model.state import Revision
 from tidegate.controllers.model.status import status
 from tidegate.errors import TerminalError
 from tidegate.evidence.profile import Number, Predictions, Profile
@@ -278,6 +279,25 @@ def test_a_dead_stable_revision_does_not_block_its_own_replacement() -> None:
     step = story.look()
     assert step.stable == NEW
     assert story.model.status.decisions[-1].reason == "StableGone"
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (NEWER, f"The spec now asks for {NEWER.name}."),
+        (OLD, "The spec now asks for the stable revision."),
+        (None, "no longer names a revision that can serve. as the scene wants it"),
+    ],
+)
+def test_what_ends_a_rollout_before_its_end_is_told(wish: Revision | None, words: str) -> None:
+    story = Story()
+    story.until_promoted_first()
+    canary(story)
+    run(story, error=0.0, slots=2)
+    story.wanted = wish
+    story.look()
+    (ended,) = [d for d in story.model.status.decisions if d.action == "Supersede"]
+    assert ended.message.endswith(words)
 
 
 def test_a_candidate_that_did_not_start_is_tried_again_when_the_spec_is_edited() -> None:
