@@ -122,6 +122,7 @@ class Reason(StrEnum):
     JOB_FAILED = "JobFailed"
     OOM_KILLED = "OOMKilled"
     RESULT_UNREADABLE = "ResultUnreadable"
+    UNREADABLE = "Unreadable"
 
 
 class ConditionType(StrEnum):

@@ -186,6 +186,7 @@ class Operator:
             result = "terminal"
             logger.error("%s: %s: %s", key, error.reason, error)  # noqa: TRY400 - no bug of ours
             self._queue.forget(key)
+            await self._cluster.complain(key, error)
         except Exception:
             result = "bug"
             logger.exception("%s: the reconcile failed", key)

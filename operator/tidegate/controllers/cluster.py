@@ -192,19 +192,38 @@ class Cluster:
         message: str,
     ) -> None:
         """Tell people; the same words again make no second Event, and a failure is no failure."""
+        meta = about.metadata
+        key = ObjectKey(about.__class__.__name__, meta.namespace, meta.name)
+        await self._tell(key, meta.uid, type, reason, message)
+
+    async def complain(self, key: ObjectKey, error: TerminalError) -> None:
+        """Tell of an object that can't be reconciled: it may be one that can't even be read."""
+        found = self.store.get(of_kind(key.kind), key.namespace, key.name)
+        if found is not None:
+            uid = str(found["metadata"].get("uid", ""))
+            await self._tell(key, uid, "Warning", error.reason, str(error))
+
+    async def _tell(
+        self,
+        about: ObjectKey,
+        uid: str,
+        type_: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+    ) -> None:
+        said = event(
+            about,
+            uid,
+            type_=type_,
+            reason=reason,
+            message=message,
+            now=self.clock(),
+            reporter=self.settings.pod_name,
+        )
         try:
-            await self._kube.create(
-                event(
-                    about,
-                    type_=type,
-                    reason=reason,
-                    message=message,
-                    now=self.clock(),
-                    reporter=self.settings.pod_name,
-                )
-            )
+            await self._kube.create(said)
         except TidegateError as error:
-            logger.warning("no Event %s about %s: %s", reason, about.metadata.name, error)
+            logger.warning("no Event %s about %s: %s", reason, about, error)
 
 
 def _check_owner(present: Manifest, wanted: Manifest) -> None:

@@ -5,6 +5,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from tidegate.api.meta import ApiModel
+from tidegate.api.names import Reason
 from tidegate.clients.kube import Manifest
 from tidegate.errors import TerminalError
 
@@ -18,7 +19,7 @@ def typed(kind: type[T], manifest: Manifest) -> T:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise TerminalError(
-            "Unreadable", f"{where}: {error.errors()[0]['msg']} ({error.error_count()} in all)"
+            Reason.UNREADABLE, f"{where}: {error.errors()[0]['msg']} ({error.error_count()} in all)"
         ) from error
 
 

@@ -88,6 +88,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.JOB_FAILED: "The pod failed for a reason of its own; the message has its last words.",
     Reason.OOM_KILLED: "A stage needs more memory: raise `resources.limits.memory`.",
     Reason.RESULT_UNREADABLE: "The pod ended without a result that can be read.",
+    Reason.UNREADABLE: "It was stored under a schema that can't be read any more (an Event only).",
 }
 
 

@@ -12,6 +12,7 @@ from tests.fakes import FakeKube
 from tidegate.api.meta import ObjectKey
 from tidegate.api.names import API_VERSION, MODEL, TRAINING_JOB
 from tidegate.api.v1alpha1.training_job import TrainingJobStatus
+from tidegate.clients.resources import EVENTS, MODELS
 from tidegate.controllers import __main__ as main
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.metrics import Metrics
@@ -58,6 +59,23 @@ async def test_a_reconcile_that_fails_never_stops_the_operator(
     assert (KEY in operator._queue._due) is retried
     line = f'tidegate_reconcile_total{{kind="Model",result="{result}"}} 1.0'
     assert line in operator._metrics.exposition().decode()
+
+
+async def test_an_object_that_can_not_be_read_gets_an_event_and_only_one(
+    operator: main.Operator,
+) -> None:
+    meta = {"namespace": "growth", "name": "churn", "uid": "u1", "resourceVersion": "1"}
+    spec = {"artifact": {"uri": "of no kind"}}
+    stored = {"apiVersion": API_VERSION, "kind": MODEL, "metadata": meta, "spec": spec}
+    operator._store.replace(MODELS, "growth", [stored], "1")
+    for _ in range(2):
+        assert await operator._handle(KEY) is None
+    kube = operator._kube
+    assert isinstance(kube, FakeKube)
+    (event,) = (o for (resource, _, _), o in kube.objects.items() if resource == EVENTS)
+    assert (event["type"], event["reason"]) == ("Warning", "Unreadable")
+    assert event["involvedObject"]["uid"] == "u1"
+    assert "spec.artifact.uri" in event["message"]
 
 
 async def test_a_standby_is_alive_and_ready(operator: main.Operator) -> None:
