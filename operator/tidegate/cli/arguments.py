@@ -9,7 +9,7 @@ from tidegate.api.meta import DURATION_PATTERN, duration
 EXITS = """
 exit codes:
   0  done
-  1  a replay found another verdict than the one on record
+  1  a decision did not come out the same in a replay
   2  the question can't be answered as it stands: the message names what to change
   3  the cluster or the object store did not answer: it may the next time
 """
