@@ -15,7 +15,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.PROGRESSING: "A rollout is under way; the message says at which step.",
     Reason.PROMOTED: "The wanted revision serves all requests.",
     Reason.ROLLED_BACK: "The wanted revision was rejected and the stable one serves; it is not "
-    "tried again until the spec asks for another one.",
+    "tried again by itself, but after the next edit of the spec if nothing was proven against it.",
     Reason.SUSPENDED: "`spec.suspend` is true: nothing is decided; serving goes on.",
     Reason.FIRST_REVISION: "There was no other revision to compare with: it serves at once.",
     Reason.CANDIDATE_NOT_READY: "The candidate's pods aren't ready: it has no weight, and it is "

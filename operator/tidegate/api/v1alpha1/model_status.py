@@ -27,14 +27,14 @@ class PreviousStatus(ApiModel):
 
 
 class RejectedStatus(ApiModel):
-    """A revision that is not tried again until its hash changes."""
+    """A revision that is not tried again by itself."""
 
     revision: str
     reason: str
     decision: str = ""
     at: str = ""
     generation: int = 0
-    """The spec's generation; a candidate that did not start is tried again under another one."""
+    """The spec's generation; where nothing was proven, another one brings another try."""
 
 
 class StepStatus(ApiModel):
