@@ -88,7 +88,7 @@ def planned(question: Question) -> Answer:
         table(("STEP", "CANDIDATE GETS", "TYPICAL TIME"), _steps(question, outlooks)),
     ]
     for outlook in outlooks:
-        lines += ["", *_shown(question, outlook)]
+        lines += ["", *_shown(question, outlook)] if outlook.passing else []
     lacking = [
         f"{m.name}: {why}{_at_best(delivery, m)}"
         for m in metrics_of(delivery.analysis)
@@ -171,6 +171,7 @@ def _steps(question: Question, outlooks: Sequence[Outlook]) -> Iterator[Sequence
     """A row for each step, and one for all; evidence is kept from step to step."""
     steps, analysis = steps_of(question.delivery), question.delivery.analysis
     slowest = {(o.is_copied, o.percent): o.slowest * SLOT_SECONDS for o in outlooks}
+    compared = any(m.source != PAIRED for m in metrics_of(analysis))
     weight, analysed, total = 0, False, 0.0
     for index, step in enumerate(steps):
         weight = step.set_weight or weight
@@ -181,7 +182,7 @@ def _steps(question: Question, outlooks: Sequence[Outlook]) -> Iterator[Sequence
             seconds = max(own, slowest[True, step.shadow.percent])
         elif step.pause is not None:
             seconds = duration(step.pause.duration).total_seconds()
-        elif step.analysis is not None:
+        elif step.analysis is not None and compared:
             own = analysis.min_samples / max(_per_second(question, weight), 1e-9)
             first = slowest[False, weight] if not analysed else 0.0
             seconds, analysed = max(own, first), True

@@ -132,3 +132,20 @@ def test_a_shadow_step_is_foretold_by_its_copies() -> None:
     twice, five = (found["median"] for found in metric["secondsToDetect"])
     assert five <= twice < 600
     assert answer.data["weights"] == []
+
+
+def test_an_analysis_takes_no_time_where_only_copies_are_judged() -> None:
+    disagreement = {
+        "name": "agreement",
+        "source": "PairedDisagreement",
+        "maxRate": "0.1",
+        "onBreach": "Rollback",
+    }
+    steps = [{"shadow": {"percent": 50, "minSamples": 100}}, {"setWeight": 5}, {"analysis": {}}]
+    strategy = {"strategy": {"canary": {"steps": steps}}}
+    metrics = {"analysis": {"metrics": [disagreement]}}
+    delivery = model(delivery=strategy | metrics).spec.delivery
+    answer = planned(Question("churn", delivery, Traffic(requests=100), (2.0,)))
+    (line,) = (ln for ln in answer.text.splitlines() if ln.startswith("3/3 analysis"))
+    assert line.split()[-1] == "-"
+    assert "At 5 %" not in answer.text

@@ -180,8 +180,8 @@ def _summary(
     if step.shadow is not None and summary.verdict is not Verdict.FAIL:
         # The others have nothing to compare while there are only copies.
         summary = summarize([m for m in metrics if m.source == PAIRED], results)
-    elif step.analysis is None:
-        return summary
+    elif step.analysis is None or all(m.source == PAIRED for m in metrics):
+        return summary  # where only copies are judged, no step brings requests to compare
     least = spec.min_samples if step.shadow is None else step.shadow.min_samples
     samples = _samples(results, step)
     fresh = samples - min(samples_before, samples)

@@ -548,11 +548,12 @@ AGREEMENT = {
 }
 
 
-def shadowed() -> Story:
+def shadowed(*, only_copies: bool = False) -> Story:
     """A story at the moment at which the candidate's copies begin."""
     spec = model().spec.delivery.to_api()
     spec["strategy"] = {"canary": {"steps": SHADOW_STEPS}}
-    spec["analysis"]["metrics"] = [*spec["analysis"]["metrics"], AGREEMENT]
+    others = [] if only_copies else spec["analysis"]["metrics"]
+    spec["analysis"]["metrics"] = [*others, AGREEMENT]
     story = Story(model(delivery=spec))
     story.until_promoted_first()
     story.wanted = NEW
@@ -601,6 +602,13 @@ def test_a_shadow_step_ends_when_the_revisions_agree_on_enough_copies() -> None:
     assert story.model.status.rollout.step.index == 2, "the analysis needs samples of its own"
     run(story, error=0.0, slots=30)
     assert story.actions[-1] == "Promote"
+
+
+def test_an_analysis_waits_for_no_requests_where_only_copies_are_judged() -> None:
+    story = shadowed(only_copies=True)
+    copy(story, differ=1, slots=10)
+    run(story, error=0.0, slots=3)
+    assert story.actions[-4:] == ["Advance", "SetWeight", "Advance", "Promote"]
 
 
 def test_a_candidate_that_disagrees_is_rolled_back_before_any_client_has_seen_it() -> None:
