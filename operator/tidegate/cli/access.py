@@ -79,13 +79,16 @@ class Access:
     async def _leader(self) -> str:
         """The pod of the operator that leads."""
         lease = await self._kube.get(LEASES, self._operator_namespace, LEASE_NAME)
-        holder = ((lease or {}).get("spec") or {}).get("holderIdentity")
-        if not holder:
+        if lease is None:
             message = (
-                f"no operator leads in namespace {self._operator_namespace}: "
+                f"there is no operator in namespace {self._operator_namespace}: "
                 "name its namespace with --operator-namespace"
             )
             raise TerminalError("NotFound", message)
+        holder = (lease.get("spec") or {}).get("holderIdentity")
+        if not holder:  # handed back by a replica that has ended
+            message = f"no replica leads in namespace {self._operator_namespace} at the moment"
+            raise TransientError(message)
         return str(holder)
 
 

@@ -35,12 +35,11 @@ async def follow(
     while True:
         try:
             part = await _pulled(access, name, after=after)
-        except TransientError as error:
-            tell(f"will try again in {span(every)}: {error}")
-        else:
             if part.slots is not None:
                 tell(_told(part, await asyncio.to_thread(save, part, out)))
                 after = part.closed_through or after
+        except TransientError as error:
+            tell(f"will try again in {span(every)}: {error}")
         await asyncio.sleep(every.total_seconds())
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -104,3 +105,24 @@ async def test_a_recorder_adds_what_is_new_and_outlives_failures(tmp_path: Path)
     whole = load_one(str(tmp_path), "growth", "churn")
     slots = sorted(k.slot for k in whole.windows)
     assert slots == list(range(slots[0], slots[-1] + 1)), "no slot is missing between the parts"
+
+
+async def test_a_recorder_outlives_an_object_store_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        known, told = Known([model()], recording=drifting(minutes=2, since=99)), list[str]()
+        every = timedelta(milliseconds=10)
+        going_on = asyncio.create_task(
+            follow(known, "churn", out="s3://logs/churn", every=every, tell=told.append)
+        )
+        async with asyncio.timeout(10):
+            while len(told) < 2 and not going_on.done():  # noqa: ASYNC110 - told by a thread
+                await asyncio.sleep(0.01)
+        assert not going_on.done()
+        going_on.cancel()
+    assert all("will try again" in line for line in told)

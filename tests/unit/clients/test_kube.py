@@ -18,11 +18,11 @@ JOB: Manifest = {
 
 
 @asynccontextmanager
-async def refusing(reason: str) -> AsyncIterator[Kube]:
-    """A client of a server that answers 409."""
+async def answering(status: int, body: Manifest) -> AsyncIterator[Configuration]:
+    """How to reach a server that answers everything with this."""
 
     async def handle(_: web.Request) -> web.Response:
-        return web.json_response({"reason": reason, "message": "try again"}, status=409)
+        return web.json_response(body, status=status)
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handle)
@@ -32,12 +32,21 @@ async def refusing(reason: str) -> AsyncIterator[Kube]:
     host, port = runner.addresses[0]
     how = Configuration()
     how.host = f"http://{host}:{port}"
-    kube = Kube(how)
     try:
-        yield kube
+        yield how
     finally:
-        await kube.close()
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def refusing(reason: str) -> AsyncIterator[Kube]:
+    """A client of a server that answers 409."""
+    async with answering(409, {"reason": reason, "message": "try again"}) as how:
+        kube = Kube(how)
+        try:
+            yield kube
+        finally:
+            await kube.close()
 
 
 async def test_what_is_there_already_is_not_created_again() -> None:
