@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hack.cluster.instance import cache_directory
+from hack.cluster.kubectl import foreign_kubeconfig
+
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = str(ROOT / "hack/cluster/cluster")
 LOCAL_REGISTRY, TAG = "localhost", "dev"
@@ -33,7 +36,7 @@ class Target:
 
 def reach(instance: str, *, has_node: bool) -> Target:
     """A cluster that answers, with images for it if it has a node."""
-    if os.environ.get("KUBECONFIG"):
+    if is_foreign(instance):
         return _foreign(has_node=has_node)
     made = "" if _runs(instance) else instance
     options = () if has_node else ("--control-plane-only",)
@@ -50,9 +53,14 @@ def reach(instance: str, *, has_node: bool) -> Target:
 
 def existing(instance: str) -> Target | None:
     """The cluster that `reach` would use, if it is there already."""
-    if os.environ.get("KUBECONFIG"):
+    if is_foreign(instance):
         return _foreign(has_node=False)
     return Target(_local(instance)) if _runs(instance) else None
+
+
+def is_foreign(instance: str) -> bool:
+    """Whether KUBECONFIG names another cluster; the local one may be exported, too."""
+    return foreign_kubeconfig(instance, cache_directory()) is not None
 
 
 def release(instance: str) -> None:

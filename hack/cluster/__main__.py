@@ -50,7 +50,7 @@ def _known(name: str) -> Instance:
 
 def _up(arguments: argparse.Namespace) -> None:
     cache = cache_directory()
-    foreign = kubectl.foreign_kubeconfig(recorded(arguments.name, cache))
+    foreign = kubectl.foreign_kubeconfig(arguments.name, cache)
     if foreign:
         kubectl.verify(kubectl.of_foreign(cache, foreign))
         return
@@ -140,8 +140,7 @@ def _image(arguments: argparse.Namespace) -> None:
 
 def _s3(arguments: argparse.Namespace) -> None:
     cache = cache_directory()
-    local = recorded(arguments.name, cache)
-    foreign = kubectl.foreign_kubeconfig(local)
+    foreign = kubectl.foreign_kubeconfig(arguments.name, cache)
     if foreign:
         if arguments.image is None:
             raise ClusterError(

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,16 +39,21 @@ class Ports:
     @classmethod
     def chosen(cls, environment: Mapping[str, str], offset: int) -> "Ports":
         """Ports from the environment, else the defaults moved by `offset`."""
-        values = {}
-        for field in fields(cls):
-            variable = f"TIDEGATE_{field.name.upper()}_PORT"
+        moved = {name: port + offset for name, port in asdict(cls()).items()}
+        return cls(**moved).overridden(environment)
+
+    def overridden(self, environment: Mapping[str, str]) -> "Ports":
+        """Ports from the environment, else these."""
+        values = asdict(self)
+        for name in values:
+            variable = f"TIDEGATE_{name.upper()}_PORT"
             text = environment.get(variable)
-            if text is not None and not (text.isdecimal() and 0 < int(text) < 65536):
+            if text is None:
+                continue
+            if not (text.isdecimal() and 0 < int(text) < 65536):
                 raise ClusterError(f"{variable}={text} is not a port number", f"unset {variable}")
-            values[field.name] = (
-                int(text) if text is not None else getattr(cls(), field.name) + offset
-            )
-        return cls(**values)
+            values[name] = int(text)
+        return Ports(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,8 @@ class Instance:
 
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
     """Everything Tidegate's development tools keep lies below this folder."""
-    return Path(environment.get("TIDEGATE_CACHE", "~/.cache/tidegate")).expanduser()
+    # As the kernel names it: `down` looks for mounts below it.
+    return Path(environment.get("TIDEGATE_CACHE", "~/.cache/tidegate")).expanduser().resolve()
 
 
 def recorded(name: str, cache: Path) -> Instance | None:

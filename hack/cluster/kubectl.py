@@ -11,7 +11,7 @@ from hack.cluster import binaries
 from hack.cluster.components import NO_PROXY
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
-from hack.cluster.instance import Instance
+from hack.cluster.instance import Instance, Ports
 from hack.cluster.shell import run
 
 ANSWER_SECONDS = 15
@@ -39,10 +39,11 @@ def of_instance(instance: Instance) -> Kubectl:
     return Kubectl(program, str(instance.kubeconfig), NO_PROXY)
 
 
-def foreign_kubeconfig(instance: Instance | None) -> str | None:
-    """What KUBECONFIG says, unless that is the cluster of this machine itself."""
+def foreign_kubeconfig(name: str, cache: Path) -> str | None:
+    """What KUBECONFIG says, unless that is the cluster `name` of this machine, up or not."""
     value = os.environ.get("KUBECONFIG")
-    return None if instance and value == str(instance.kubeconfig) else value or None
+    ours = Instance(name, cache, Ports()).kubeconfig
+    return None if value == str(ours) else value or None
 
 
 def of_foreign(cache: Path, kubeconfig: str) -> Kubectl:

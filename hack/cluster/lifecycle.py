@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hack.cluster import binaries, containers, control_plane, network, node, prerequisites
@@ -35,7 +36,7 @@ def plan(
                 f"cluster {name} is up {kind}", f"hack/cluster/cluster down --name {name}"
             )
         if offset is None:
-            return known
+            return replace(known, ports=known.ports.overridden(environment))
     if offset is None and name == DEFAULT_NAME:
         offset = 0
     if offset is not None:

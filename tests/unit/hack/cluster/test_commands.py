@@ -21,13 +21,14 @@ def test_an_unknown_program_is_refused_with_the_known_ones() -> None:
 
 
 def test_a_foreign_kubeconfig_is_used_and_our_own_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = Instance("default", cache_directory({}), Ports())
+    cache = cache_directory({})
+    ours = Instance("default", cache, Ports())
     monkeypatch.setenv("KUBECONFIG", str(ours.kubeconfig))
-    assert kubectl.foreign_kubeconfig(ours) is None
+    assert kubectl.foreign_kubeconfig("default", cache) is None
     monkeypatch.setenv("KUBECONFIG", "/home/me/.kube/config")
-    assert kubectl.foreign_kubeconfig(ours) == "/home/me/.kube/config"
+    assert kubectl.foreign_kubeconfig("default", cache) == "/home/me/.kube/config"
     monkeypatch.delenv("KUBECONFIG")
-    assert kubectl.foreign_kubeconfig(ours) is None
+    assert kubectl.foreign_kubeconfig("default", cache) is None
 
 
 def test_an_error_is_a_message_and_a_remedy_without_a_stack_trace(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hack.cluster import lifecycle
 from hack.cluster.errors import ClusterError
-from hack.cluster.instance import Instance, Ports, recorded
+from hack.cluster.instance import Instance, Ports, cache_directory, recorded
 from hack.cluster.processes import Process
 
 
@@ -56,6 +56,20 @@ def test_a_started_cluster_keeps_its_ports_unless_told_otherwise(tmp_path: Path)
     started(tmp_path)
     assert plan("test", tmp_path).ports.apiserver == 7777
     assert plan("test", tmp_path, offset=10).ports.apiserver == 6453
+
+
+def test_the_way_out_of_a_taken_port_works_for_a_cluster_that_has_begun(tmp_path: Path) -> None:
+    started(tmp_path)
+    chosen = {"TIDEGATE_KUBELET_PORT": "10350"}
+    found = lifecycle.plan("test", tmp_path, has_node=False, offset=None, environment=chosen)
+    assert found.ports == Ports(apiserver=7777, kubelet=10350)
+
+
+def test_folders_are_named_as_the_kernel_names_them(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    found = cache_directory({"TIDEGATE_CACHE": str(tmp_path / "link")})
+    assert found == (tmp_path / "disk").resolve()
 
 
 def test_a_cluster_that_never_started_chooses_its_ports_again(tmp_path: Path) -> None:
