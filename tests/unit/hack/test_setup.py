@@ -21,10 +21,9 @@ def test_goes_on_where_the_commit_hooks_cannot_be_installed(tmp_path: Path) -> N
     shutil.copy(ROOT / "hack/setup", tmp_path / "hack/setup")
     program(tmp_path / ".venv/bin/pip", "exit 0")
     # What git says in a clone of somebody else, and pre-commit where core.hooksPath is set.
-    program(
-        tmp_path / ".venv/bin/pre-commit", "echo 'fatal: detected dubious ownership' >&2; exit 1"
-    )
-    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "PYTHON")}
+    refusal = "echo 'fatal: detected dubious ownership' >&2; exit 1"
+    program(tmp_path / ".venv/bin/pre-commit", refusal)
+    environment = {**os.environ, "CI": "", "PYTHON": sys.executable}
     done = subprocess.run(
         [tmp_path / "hack/setup"], check=False, capture_output=True, text=True, env=environment
     )
