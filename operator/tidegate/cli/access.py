@@ -95,7 +95,12 @@ class Access:
 @asynccontextmanager
 async def connected(where: Where) -> AsyncIterator[Access]:
     """Connect as kubectl would."""
-    access = Access(await pointed(where.kubeconfig, where.context), where)
+    target = await pointed(where.kubeconfig, where.context)
+    try:
+        access = Access(target, where)
+    except OSError as error:  # of the library for TLS, about a certificate
+        message = f"no cluster: the kubeconfig's certificates can't be used: {error}"
+        raise TerminalError("NoCluster", message) from error
     try:
         yield access
     finally:
@@ -109,6 +114,9 @@ def typed(kind: type[T], manifest: Manifest) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        name = (manifest.get("metadata") or {}).get("name", "?")
-        message = f"{kind.__name__} {name}: {field}: {first['msg']}"
+        match manifest.get("metadata"):
+            case {"name": str(name)}:
+                message = f"{kind.__name__} {name}: {field}: {first['msg']}"
+            case _:
+                message = f"{kind.__name__}: {field}: {first['msg']}"
         raise TerminalError("InvalidSpec", message) from error

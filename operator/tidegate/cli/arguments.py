@@ -1,6 +1,7 @@
 """The command line: what can be asked, and how."""
 
 import argparse
+import math
 import re
 from datetime import timedelta
 
@@ -177,9 +178,12 @@ def _sizes(text: str) -> tuple[float, ...]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return value
 
 
 def _duration(text: str) -> timedelta:

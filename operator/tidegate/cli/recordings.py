@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,7 @@ def load_one(folder: str, namespace: str, model: str) -> Recording:
 def _part(name: str, content: bytes) -> Recording:
     try:
         return Recording.from_json(json.loads(gzip.decompress(content)))
-    except (ValueError, LookupError, TypeError, EOFError, OSError) as error:
+    except (ValueError, LookupError, TypeError, EOFError, OSError, zlib.error) as error:
         message = f"{name} is no part of a recording: {error!r}"
         raise TerminalError("InvalidRecording", message) from error
 

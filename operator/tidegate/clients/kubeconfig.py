@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.config_exception import ConfigException
@@ -31,7 +32,7 @@ async def pointed(path: str | None, context: str | None) -> Pointed:
         known, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
             config_file=path
         )
-    except (ConfigException, OSError, ValueError) as error:
+    except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         message = f"no cluster: {error}; set KUBECONFIG or --kubeconfig, and --context if needed"
         raise TerminalError("NoCluster", message) from error
     chosen: dict[str, Any] = next((c for c in known if c["name"] == context), current)

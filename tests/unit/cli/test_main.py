@@ -62,6 +62,8 @@ def test_a_mistake_is_told_in_a_sentence(
         (["plan"], "MODEL -f is required"),
         (["plan", "churn", "--sizes", "0.5"], "larger than 1"),
         (["plan", "churn", "--requests-per-second", "0"], "not larger than 0"),
+        (["plan", "churn", "--requests-per-second", "inf"], "no number"),
+        (["plan", "churn", "--requests-per-second", "nan"], "no number"),
         (["plan", "churn", "--error-rate", "2"], "between 0 and 1"),
         (["record", "churn", "--out", "x", "--every", "soon"], "10m"),
         (["why", "churn", "--last", "0"], "1 or more"),
@@ -74,6 +76,33 @@ def test_an_argument_that_does_not_fit_is_named(
         main(asked)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+KUBECONFIG = """
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:9", certificate-authority-data: AAAA}}]
+users: [{name: me, user: {token: secret}}]
+"""
+
+
+@pytest.mark.parametrize("text", ["contexts: [", "words", "", KUBECONFIG])
+def test_a_broken_kubeconfig_is_told_in_a_sentence(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    assert main(["status", "--kubeconfig", str(path)]) == 2
+    assert capsys.readouterr().err.startswith("error: no cluster: ")
+
+
+def test_a_file_with_words_for_metadata_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(MODEL.replace("{name: churn}", "churn"))
+    assert main(["plan", "-f", str(path), "--requests-per-second", "100"]) == 2
+    assert "metadata" in capsys.readouterr().err
 
 
 def test_a_cluster_that_does_not_answer_may_the_next_time(

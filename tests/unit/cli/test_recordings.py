@@ -48,7 +48,12 @@ def test_a_folder_without_parts_says_how_to_make_some(tmp_path: Path) -> None:
         load(str(tmp_path / "absent"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[")])
+DAMAGED = gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 12  # no such block of compressed data
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"["), DAMAGED]
+)
 def test_a_broken_part_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "growth.churn.1-2.json.gz").write_bytes(content)
     with pytest.raises(TerminalError, match=r"growth\.churn\.1-2\.json\.gz is no part"):
