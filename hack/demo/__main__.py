@@ -10,8 +10,8 @@ from hack.demo import report, stage
 from hack.demo.play import ActFailedError, Play
 from hack.demo.screen import Screen
 from hack.demo.stage import Stage
-from hack.demo.watch import Watch
-from hack.target import ROOT, TargetError, existing, reach
+from hack.demo.watch import OutOfSightError, Watch
+from hack.target import ROOT, TargetError, existing, is_foreign, reach
 from rich.console import Console
 
 REPORT = ROOT / "demo-report" / "report.html"
@@ -32,24 +32,22 @@ def up(screen: Screen) -> int:
     with screen.console.status("the object store, the tables, the Model and its policy"):
         place.furnish()
     screen.tell(f"Tidegate is installed; the stage is set ({time.monotonic() - started:.0f} s).")
-    watch = Watch(target.environment["KUBECONFIG"])
+    watch = Watch(target.environment)
     watch.look()  # a report has at least what was there at the start
     play = Play(place, watch, screen)
     failure = ""
     try:
         play.run()
-    except (ActFailedError, TargetError) as error:
+    except (ActFailedError, OutOfSightError, TargetError) as error:
         failure = str(error)
     place.end_clients()
     screen.console.print()
     report.show(screen, watch.history, play.endings, play.accuracy)
     report.write(REPORT, watch.history, play.endings, play.accuracy, failure)
     screen.tell(f"Report: {REPORT.relative_to(ROOT)}    Time: {time.monotonic() - started:.0f} s")
-    screen.tell(
-        "To look around: "
-        f"export KUBECONFIG={target.environment['KUBECONFIG']}; "
-        "kubectl get models,driftpolicies,trainingjobs -n tidegate-demo"
-    )
+    pointed = "" if is_foreign("default") else 'eval "$(hack/cluster/cluster env)"; '
+    look = "kubectl get models,driftpolicies,trainingjobs -n tidegate-demo"
+    screen.tell(f"To look around: {pointed}{look}")
     screen.tell("To remove all of it: make demo-down")
     if failure:
         screen.tell(f"Not as told: {failure}", "bold red")
@@ -62,7 +60,8 @@ def down(screen: Screen) -> int:
     """Remove all that the demo made."""
     with screen.console.status("removing the demo"):
         found = existing("default")
-        if found is not None:
+        # A cluster that was made for the demo goes as a whole, whatever state it is in.
+        if found is not None and (is_foreign("default") or not stage.is_remembered()):
             Stage(found).clear()
     stage.forget()
     screen.tell("The demo is gone.")
@@ -80,12 +79,15 @@ def main() -> int:
     screen = Screen(Console(highlight=False))
     try:
         return up(screen) if command == "up" else down(screen)
-    except TargetError as error:
+    except (OutOfSightError, TargetError) as error:
         screen.tell(f"error: {error}", "red")
         return 1
     except KeyboardInterrupt:
         screen.tell("\ninterrupted: removing all that was started", "yellow")
-        down(screen)
+        try:
+            down(screen)
+        except TargetError as error:
+            screen.tell(f"error: {error}\nto try again: make demo-down", "red")
         return 130
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hack.demo.screen import Screen, interval, percent
 from hack.demo.snapshot import RETRAINED, Decision, Snapshot
 from hack.demo.stage import Stage
-from hack.demo.watch import Watch
+from hack.demo.watch import OutOfSightError, Watch
 
 POLL_SECONDS = 1.0
 TRAIN_SECONDS, SERVE_SECONDS, CANARY_SECONDS, DRIFT_SECONDS = 150, 120, 240, 150
@@ -177,12 +177,17 @@ class Play:
     ) -> Snapshot:
         deadline = time.monotonic() + limit_seconds
         while True:
-            seen = self._watch.look()
-            self._screen.show(seen, what)
-            if holds(seen):
-                return seen
+            try:
+                seen = self._watch.look()
+            except OutOfSightError as error:
+                lacks = str(error)
+            else:
+                self._screen.show(seen, what)
+                if holds(seen):
+                    return seen
+                lacks = seen.message
             if time.monotonic() > deadline:
-                raise ActFailedError(f"not after {limit_seconds:.0f} s: {what}. {seen.message}")
+                raise ActFailedError(f"not after {limit_seconds:.0f} s: {what}. {lacks}")
             time.sleep(POLL_SECONDS)
 
     def _after(self, began: float) -> Snapshot:

@@ -115,10 +115,15 @@ def remember(target: Target) -> None:
         record.write_text(json.dumps({"made": target.made}))
 
 
+def is_remembered() -> bool:
+    """Whether a cluster was made for the demo."""
+    return _record().exists()
+
+
 def forget() -> None:
     """Take the cluster down if it was made for the demo."""
-    record = _record()
-    if record.exists():
+    if is_remembered():
+        record = _record()
         release(json.loads(record.read_text())["made"])
         record.unlink()
 

@@ -2,21 +2,33 @@
 
 import json
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from hack.demo.snapshot import Reader, Seconds, Snapshot
 from kubernetes import client, config
+from urllib3.exceptions import HTTPError
 
 NAMESPACE, MODEL, POLICY = "tidegate-demo", "tumours", "clinic"
 GROUP, VERSION = "tidegate.dev", "v1alpha1"
 WORLD = "world:8099"
 
 
+class OutOfSightError(Exception):
+    """The cluster did not answer; it may the next time."""
+
+
 class Watch:
     """A view of the demo's namespace that keeps all it has seen."""
 
-    def __init__(self, kubeconfig: str) -> None:
-        api = config.new_client_from_config(kubeconfig)  # type: ignore[no-untyped-call]  # not typed
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        # A company's proxy does not know the way to a local cluster.
+        how = client.Configuration(no_proxy=environment.get("NO_PROXY"))
+        config.load_kube_config(  # type: ignore[no-untyped-call]  # not typed
+            environment["KUBECONFIG"], client_configuration=how
+        )
+        api = client.ApiClient(how)
         self._objects = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
         self._reader = Reader()
@@ -24,11 +36,12 @@ class Watch:
         self.history: list[Snapshot] = []
 
     def look(self) -> Snapshot:
-        """Look now."""
-        models = {m["metadata"]["name"]: m.get("status") for m in self._list("models")}
-        policies = {p["metadata"]["name"]: p.get("status") for p in self._list("driftpolicies")}
-        jobs = self._list("trainingjobs")
-        self._count()
+        """Look now; OutOfSightError if there is nothing to be seen."""
+        with _answering():
+            models = {m["metadata"]["name"]: m.get("status") for m in self._list("models")}
+            policies = {p["metadata"]["name"]: p.get("status") for p in self._list("driftpolicies")}
+            jobs = self._list("trainingjobs")
+            self._count()
         snapshot = self._reader.read(
             time.time(), models.get(MODEL), policies.get(POLICY), jobs, self._clients()
         )
@@ -37,7 +50,8 @@ class Watch:
 
     def recalibrate(self) -> None:
         """Change the world's instrument, for good."""
-        self._core.connect_post_namespaced_pod_proxy_with_path(WORLD, NAMESPACE, "recalibrate")
+        with _answering():
+            self._core.connect_post_namespaced_pod_proxy_with_path(WORLD, NAMESPACE, "recalibrate")
 
     def _list(self, plural: str) -> list[dict[str, Any]]:
         found: Any = self._objects.list_namespaced_custom_object(GROUP, VERSION, NAMESPACE, plural)
@@ -64,3 +78,11 @@ class Watch:
             right=tuple(r["right"] for r in rows),
             failed=tuple(r["failed"] for r in rows),
         )
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (client.ApiException, HTTPError, ValueError) as error:
+        raise OutOfSightError(f"the cluster does not answer: {error}") from error
