@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo demo-down test soak lint check generate verify bench image push lock
+.PHONY: help setup demo demo-down test soak lint check generate verify bench image push no-registry lock
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -50,8 +50,11 @@ bench: .venv/.complete ## Measure; one folder a question in benchmarks/
 image: ## Build the images; they are loaded into the local cluster if it is up
 	hack/cluster/cluster image build
 
-push: image ## Push the images to REGISTRY (INSECURE=1 allows HTTP)
+push: $(if $(REGISTRY),image,no-registry) ## Push the images to REGISTRY (INSECURE=1 allows HTTP)
 	hack/cluster/cluster image push $(if $(INSECURE),--insecure) "$(REGISTRY)"
+
+no-registry:
+	@echo "error: where to? make push REGISTRY=registry.example.com/team" >&2; exit 1
 
 lock: .venv/.complete ## Resolve requirements/*.lock (hack/lock --upgrade for newer versions)
 	hack/lock

@@ -120,7 +120,14 @@ def _image(arguments: argparse.Namespace) -> None:
             build.contexts(cache)
         return
     machine = prerequisites.this_machine()
-    prerequisites.require_supported(machine, node=True)
+    try:
+        prerequisites.require_supported(machine, node=True)
+    except ClusterError as error:
+        raise ClusterError(
+            f"images can't be built here: {error.message}",
+            "build them as root on Debian or Ubuntu, or with Docker as this tells: "
+            "hack/cluster/cluster image context",
+        ) from error
     install = not arguments.no_install
     prerequisites.ensure_packages(
         prerequisites.NODE_PACKAGES, install=install, is_root=machine.is_root

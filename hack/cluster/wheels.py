@@ -25,6 +25,7 @@ def ensure_context(directory: Path, target: str) -> None:
     key = hashlib.sha256(f"{PYTHON} {platform.machine()} {lock.read_text()}".encode()).hexdigest()
     marker = directory / "wheels.key"
     if not marker.exists() or marker.read_text() != key:
+        marker.unlink(missing_ok=True)  # what is there is no longer whole until it is written
         with progress(f"download wheels for {target}"):
             _download(pip, directory, lock)
         marker.write_text(key)
@@ -47,7 +48,7 @@ def _pip(environment: Path) -> Path:
 
 
 def _download(pip: Path, directory: Path, lock: Path) -> None:
-    machine = platform.machine()
+    machine = platform.machine().replace("arm64", "aarch64")  # macOS has a name of its own for it
     tags = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC] + [f"manylinux2014_{machine}"]
     wheels = directory / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
@@ -87,6 +88,7 @@ def _compile(python: Path, directory: Path) -> None:
         digest.update(source.read_bytes())
     if compiled.exists() and marker.exists() and marker.read_text() == digest.hexdigest():
         return
+    marker.unlink(missing_ok=True)
     shutil.rmtree(compiled, ignore_errors=True)
     compiled.mkdir()
     obstacle = _obstacle()

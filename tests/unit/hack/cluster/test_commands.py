@@ -1,9 +1,12 @@
+import subprocess
+
 import pytest
 from hack.cluster import __main__, kubectl
 from hack.cluster.binaries import TOOLS
 from hack.cluster.commands import parser
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import Instance, Ports, cache_directory
+from hack.target import ROOT
 
 
 @pytest.mark.parametrize("command", sorted(__main__.COMMANDS))
@@ -29,6 +32,27 @@ def test_a_foreign_kubeconfig_is_used_and_our_own_is_not(monkeypatch: pytest.Mon
     assert kubectl.foreign_kubeconfig("default", cache) == "/home/me/.kube/config"
     monkeypatch.delenv("KUBECONFIG")
     assert kubectl.foreign_kubeconfig("default", cache) is None
+
+
+def test_images_that_cannot_be_built_here_can_be_built_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("sys.argv", ["cluster", "image", "build"])
+    assert __main__.main() == 1
+    message = capsys.readouterr().err
+    assert "images can't be built here" in message
+    assert "cluster up" not in message, "that does not build them"
+    assert "to mend it: " in message
+    assert "hack/cluster/cluster image context" in message
+
+
+def test_a_push_without_a_registry_builds_nothing() -> None:
+    done = subprocess.run(
+        ["make", "-n", "push", "REGISTRY="], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert "image build" not in done.stdout
+    assert "REGISTRY=" in done.stdout
 
 
 def test_an_error_is_a_message_and_a_remedy_without_a_stack_trace(
