@@ -44,7 +44,7 @@ class Reflector:
 
     async def run(self) -> None:
         """Never returns; a failing API server is waited for, with back-off."""
-        version, failures = "", 0
+        version, failures, hung_up = "", 0, 0
         while True:
             try:
                 if not version:
@@ -52,15 +52,18 @@ class Reflector:
                 async for kind, obj in self._kube.watch(
                     self._resource, self._namespace, labels=self._labels, resource_version=version
                 ):
-                    version, failures = obj["metadata"]["resourceVersion"], 0
+                    version, failures, hung_up = obj["metadata"]["resourceVersion"], 0, 0
                     self._take(kind, obj)
             except GoneError:
                 version = ""
             except TransientError as error:
-                pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                await _pause(failures, str(error), error.retry_after or 0.0)
                 failures += 1
-                logger.warning("%s, again in %g s", error, pause)
-                await asyncio.sleep(pause)
+                continue
+            # A watch that lives has a bookmark at least: one without an event was hung up on.
+            if hung_up:
+                await _pause(hung_up - 1, f"watches of {self._resource.plural} end at once")
+            hung_up += 1
 
     async def _list(self) -> str:
         objects, version = await self._kube.list(
@@ -77,3 +80,10 @@ class Reflector:
                 self._sink.remove(self._resource, obj)
             case _:  # BOOKMARK: nothing but a newer resource version
                 pass
+
+
+async def _pause(failures: int, why: str, asked: float = 0.0) -> None:
+    """Wait longer after each failure, and as long as the server has asked for."""
+    seconds = max(asked, BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+    logger.warning("%s, again in %g s", why, seconds)
+    await asyncio.sleep(seconds)

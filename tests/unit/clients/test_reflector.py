@@ -3,9 +3,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from tests.fakes import FakeKube
+from typing_extensions import override
 
 from tidegate.clients import reflector as reflector_module
-from tidegate.clients.kube import Manifest
+from tidegate.clients.kube import GoneError, Manifest
 from tidegate.clients.reflector import Reflector
 from tidegate.clients.resources import CONFIG_MAPS, Resource
 from tidegate.errors import TerminalError, TransientError
@@ -87,6 +88,45 @@ async def test_outlives_an_api_server_that_fails(world: World) -> None:
     world.kube.failures += [TransientError("starting")] * 3
     world.start()
     await world.until(lambda: world.copy.names == {"a"})
+
+
+class Ending(FakeKube):
+    """Its watches end as soon as they have begun, without an event."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__()
+        self._error = error
+        self.watches = 0
+
+    @override
+    async def watch(
+        self, resource: Resource, namespace: str | None, *, labels: str, resource_version: str
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        self.watches += 1
+        if self._error is not None:
+            raise self._error
+        for event in list[tuple[str, Manifest]]():
+            yield event
+
+
+@pytest.mark.parametrize(
+    ("error", "pause", "most"),
+    [
+        pytest.param(None, 60.0, 2, id="a server that hangs up"),
+        pytest.param(GoneError("1"), 60.0, 2, id="a server whose own version is too old"),
+        pytest.param(TransientError("429", retry_after=60.0), 0.0, 1, id="a server that says when"),
+    ],
+)
+async def test_a_server_that_ends_every_watch_is_not_asked_in_a_hurry(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception | None, pause: float, most: int
+) -> None:
+    monkeypatch.setattr(reflector_module, "BACKOFF_SECONDS", (pause,))
+    world.kube = kube = Ending(error)
+    world.start()
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert 1 <= kube.watches <= most
+    assert world.copy.lists <= most
 
 
 async def test_missing_rights_end_it(world: World) -> None:
