@@ -13,6 +13,7 @@ from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import Sidecar, eventually, get, once, routing, sidecar
+from tests.unit.sidecar.kernel import HELD_BYTES
 
 from tidegate.runtime.predictor import load
 from tidegate.runtime.serve.grpc_server import GrpcServer
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 # All bytes there are, so long that no buffer on the way holds them.
-LONG = os.urandom(1 << 20) * 32
-HELD_LIMIT_BYTES = 24 << 20  # by the kernel's buffers of two connections, and ours
+HELD_LIMIT_BYTES = HELD_BYTES + (8 << 20)  # with the proxy's and the test's own
+LONG = os.urandom(1 << 20) * ((HELD_LIMIT_BYTES >> 20) + 8)
 
 
 @asynccontextmanager
