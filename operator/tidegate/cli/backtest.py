@@ -50,6 +50,11 @@ class Backtest:
     evaluations: tuple[Evaluation, ...]
     alarms: tuple[Alarm, ...]
 
+    @property
+    def signals(self) -> list[str]:
+        """The names of the policy's signals."""
+        return [s.name for s in self.evaluations[-1].signals] if self.evaluations else []
+
 
 def backtested(policy: DriftPolicy, recording: Recording) -> Backtest:
     """Evaluate every complete window of the recording, in its order, as the operator would.

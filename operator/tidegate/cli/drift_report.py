@@ -26,14 +26,10 @@ def _levels(backtests: Sequence[Backtest]) -> str:
             str(len(b.alarms)) if signal == "all" else "",
         )
         for b in backtests
-        for signal in ("all", *_signals(b))
+        for signal in ("all", *b.signals)
     ]
     head = ("POLICY", "MODEL", "SIGNAL", *(level.upper() for level in LEVELS), "ALARMS")
     return table(head, rows)
-
-
-def _signals(backtest: Backtest) -> list[str]:
-    return [s.name for s in backtest.evaluations[-1].signals] if backtest.evaluations else []
 
 
 def _count(backtest: Backtest, signal: str, level: str) -> int:

@@ -27,7 +27,7 @@ def save(backtests: Sequence[Backtest], path: Path) -> None:
 
 def svg(backtests: Sequence[Backtest]) -> str:
     """A panel for each signal of each backtest: its value over time, coloured by level."""
-    panels = [(b, s) for b in backtests for s in _signals(b)]
+    panels = [(b, s) for b in backtests for s in b.signals]
     height = TOP + len(panels) * (PANEL + GAP)
     times = [e.at for b in backtests for e in b.evaluations]
     body = [line for i, (b, s) in enumerate(panels) for line in _panel(i, b, s, times)]
@@ -51,10 +51,6 @@ def page(picture: str, backtests: Sequence[Backtest]) -> str:
         "<style>body{font:14px sans-serif}td{padding:2px 12px;vertical-align:top}</style>\n"
         f"{picture}<table>\n<tr><th>Policy<th>Model<th>Time<th>Action<th>Why\n{rows}\n</table>\n"
     )
-
-
-def _signals(backtest: Backtest) -> list[str]:
-    return [s.name for s in backtest.evaluations[-1].signals] if backtest.evaluations else []
 
 
 def _legend() -> Iterator[str]:
