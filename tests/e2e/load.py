@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from types import TracebackType
@@ -123,9 +124,11 @@ class Load:
             await self._until_reachable(session)
             begins = time.monotonic()
             senders = [self._send(session, begins, number) for number in range(CONNECTIONS)]
-            labels = asyncio.create_task(self._feed_back(session))
+            done = asyncio.Event()
+            labels = asyncio.create_task(self._feed_back(session, done))
             await asyncio.gather(*senders)
-            labels.cancel()
+            done.set()
+            await labels
             await asyncio.sleep(LABEL_SECONDS)  # labels come after their answers, as in life
             await self._post_labels(session)
 
@@ -161,9 +164,12 @@ class Load:
         self.answers.append(Answer(time.time(), id_.member, predicted == case.label))
         self._waiting.append(Label(str(id_), id_.member, case.label))
 
-    async def _feed_back(self, session: aiohttp.ClientSession) -> None:
-        while True:
-            await asyncio.sleep(LABEL_SECONDS)
+    async def _feed_back(self, session: aiohttp.ClientSession, done: asyncio.Event) -> None:
+        # Not cancelled: what was sent by then would be counted by the pod, and not here.
+        while not done.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LABEL_SECONDS):
+                    await done.wait()
             await self._post_labels(session)
 
     async def _post_labels(self, session: aiohttp.ClientSession) -> None:

@@ -1,5 +1,6 @@
 """A namespace of the cluster, seen through the API server as its users see it."""
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,6 +96,12 @@ class Place:
     def address(self, service: str) -> str:
         """The Service's address; the machine that runs the tests is the node."""
         return str(self.there("services", service)["spec"]["clusterIP"])
+
+    def reaches(self, service: str, port: int = 80) -> bool:
+        """Whether somebody listens: a node hears of a Service a moment after everybody else."""
+        with socket.socket() as probe:
+            probe.settimeout(2)
+            return probe.connect_ex((self.address(service), port)) == 0
 
     def path(self, plural: str, name: str = "") -> str:
         root = f"{GROUPS.get(plural, '/api/v1')}/namespaces/{self.namespace}/{plural}"

@@ -44,7 +44,9 @@ def served(place: Place, manifest: Manifest) -> Iterator[str]:
     name = manifest["metadata"]["name"]
     place.apply(manifest)
     try:
-        yield serving(place, name)
+        stable = serving(place, name)
+        eventually(lambda: place.reaches(name), f"the node to know the Service {name}", 30)
+        yield stable
     finally:
         place.delete("models", name)
 

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ class Store:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        eventually(self._reachable, "the way to the S3 server", 30)
+        eventually(lambda: self.place.reaches("s3", PORT), "the way to the S3 server", 30)
 
     def put(self, tables: Mapping[str, pd.DataFrame]) -> None:
         for key, table in tables.items():
@@ -73,19 +72,14 @@ class Store:
     def outage(self) -> Iterator[None]:
         """Nobody reaches the server while the block runs; what is stored stays."""
         self._select("nobody")
-        eventually(lambda: not self._reachable(), "the outage", 30)
+        eventually(lambda: not self.place.reaches("s3", PORT), "the outage", 30)
         yield
         self._select("s3")
-        eventually(self._reachable, "the end of the outage", 30)
+        eventually(lambda: self.place.reaches("s3", PORT), "the end of the outage", 30)
 
     def _select(self, name: str) -> None:
         selector = {"app.kubernetes.io/name": name}
         self.place.patch("services", "s3", {"spec": {"selector": selector}})
-
-    def _reachable(self) -> bool:
-        """A node hears of a new Service a moment after everybody else."""
-        with socket.socket() as probe:
-            return probe.connect_ex((self.place.address("s3"), PORT)) == 0
 
     def _client(self) -> Any:
         secret = self.place.there("secrets", "s3")["data"]

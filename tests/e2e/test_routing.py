@@ -71,7 +71,8 @@ def test_copies_testers_and_sessions(delivery: Place, artifacts: dict[str, Manif
             lambda s: s.rollout is not None and s.rollout.step.text == "1/3 shadow 100",
             "copies for the candidate",
         )
-        theirs = uids(place.pods_of(candidate))
+        # The step begins before there are pods for it.
+        theirs = eventually(lambda: uids(place.pods_of(candidate)), "the candidate's pods", 30)
         eventually(lambda: answered_by(place, x_tester="yes") in theirs, "a tester's answer", 60)
         assert answered_by(place, x_tester="no") in uids(place.pods_of(stable))
 
