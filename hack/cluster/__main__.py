@@ -19,6 +19,7 @@ from hack.cluster.commands import parser
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import (
+    DEFAULT_NAME,
     NODE_ADDRESS,
     POD_SUBNET,
     SERVICE_SUBNET,
@@ -90,6 +91,7 @@ def _env(arguments: argparse.Namespace) -> None:
 
 
 def _load_image(arguments: argparse.Namespace) -> None:
+    _known(DEFAULT_NAME)  # else there is no containerd to answer
     cache = cache_directory()
     with exclusive(cache, "images"):
         for name in arguments.image:

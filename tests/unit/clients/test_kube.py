@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
+from tests.unit.clients.listening import listening
 
 from tidegate.clients.kube import Kube, Manifest
 from tidegate.errors import TransientError
@@ -26,16 +27,10 @@ async def answering(status: int, body: Manifest) -> AsyncIterator[Configuration]
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0]
     how = Configuration()
-    how.host = f"http://{host}:{port}"
-    try:
+    async with listening(application) as address:
+        how.host = f"http://{address}"
         yield how
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.unit.clients.listening import listening
 
 from tidegate.clients import sidecars as sidecars_module
 from tidegate.clients.sidecars import Sidecars, Target
@@ -42,16 +43,12 @@ async def serving(handler: Handler) -> AsyncIterator[tuple[Sidecars, Target]]:
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", checked)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0]
     client = Sidecars(KEY, lambda: NOW)
-    try:
-        yield client, replace(POD, address=f"{host}:{port}")
-    finally:
-        await client.close()
-        await runner.cleanup()
+    async with listening(application) as address:
+        try:
+            yield client, replace(POD, address=address)
+        finally:
+            await client.close()
 
 
 def answering(data: object, status: int = 200) -> Handler:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
+from tests.unit.clients.listening import listening
 
 from tidegate.clients import tunnel
 from tidegate.errors import TerminalError, TransientError
@@ -43,17 +44,11 @@ class ApiServer:
 async def reaching(server: ApiServer) -> AsyncIterator[Configuration]:
     application = web.Application()
     application.router.add_get("/{path:.*}", server.handle)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0]
     how = Configuration()
-    how.host = f"http://{host}:{port}"
     how.api_key = {"BearerToken": "Bearer secret"}
-    try:
+    async with listening(application) as address:
+        how.host = f"http://{address}"
         yield how
-    finally:
-        await runner.cleanup()
 
 
 async def got(how: Configuration) -> tuple[int, bytes]:

@@ -275,6 +275,10 @@ class World:
     def model(self) -> Model:
         return Model.model_validate(self.kube.objects[MODELS, "growth", "churn"])
 
+    def is_ready(self) -> bool:
+        ready = self.model().status.condition("Ready")
+        return ready is not None and ready.status == "True"
+
     def shares(self) -> list[RevisionStatus]:
         status = self.model().status
         return [r for r in (status.stable, status.candidate) if r is not None]
@@ -445,9 +449,7 @@ async def test_what_belongs_to_somebody_else_is_left_alone_and_named(
     world.hidden = None
     world.kube.vanish(of_manifest(theirs), "growth", name)
     await world.run(4)
-    ready = world.model().status.condition("Ready")
-    assert ready is not None
-    assert ready.status == "True"
+    assert world.is_ready()
 
 
 async def test_a_model_that_is_gone_leaves_no_series() -> None:
@@ -519,9 +521,7 @@ async def test_labels_may_come_for_ever() -> None:
     live["spec"]["monitoring"] = {"feedback": {"horizon": "999999d"}}
     world.kube._store(live)
     await world.run(4)
-    ready = world.model().status.condition("Ready")
-    assert ready is not None
-    assert ready.status == "True"
+    assert world.is_ready()
 
 
 async def test_the_weight_that_is_measured_is_the_one_that_is_shown() -> None:

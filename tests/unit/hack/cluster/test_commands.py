@@ -1,4 +1,5 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 from hack.cluster import __main__, kubectl
@@ -45,6 +46,17 @@ def test_images_that_cannot_be_built_here_can_be_built_elsewhere(
     assert "cluster up" not in message, "that does not build them"
     assert "to mend it: " in message
     assert "hack/cluster/cluster image context" in message
+
+
+def test_an_image_for_no_cluster_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["cluster", "load-image", "localhost/mine:dev"])
+    assert __main__.main() == 1
+    told = capsys.readouterr().err
+    assert "there is no cluster default" in told
+    assert "hack/cluster/cluster up" in told
 
 
 def test_a_push_without_a_registry_builds_nothing() -> None:
