@@ -25,6 +25,8 @@ PROGRESS_SECONDS = 30.0
 INTERRUPTED = 130
 CHUNK_BYTES = 65536
 COMPILER_ABSENT = "if a program or Python.h is missing: sudo apt-get install gcc python3-dev"
+REASONS = re.compile(r"^(?:FAILED|ERROR) .*|^error: .*(?:\n .*)*", re.MULTILINE)
+SHOWN_REASONS, REASON_CHARACTERS = 5, 300
 FINISHED_TESTS = re.compile(rb"^[.FEsxX]+", re.MULTILINE)  # a letter for each in pytest's output
 
 
@@ -99,9 +101,19 @@ class Run:
 
     @property
     def summary(self) -> str:
+        text = self.output.decode(errors="replace").strip()
         verdict = "passed" if self.exit_code == 0 else "FAILED"
-        closing_line = self.output.decode(errors="replace").strip().rpartition("\n")[2]
-        return f"{self.tier.name:<14}{verdict}  {closing_line}  ({self.seconds:.0f} s)"
+        closing_line = text.rpartition("\n")[2].strip()
+        line = f"{self.tier.name:<14}{verdict}  {closing_line}  ({self.seconds:.0f} s)"
+        return "\n    ".join([line, *([] if self.exit_code == 0 else _reasons(text))])
+
+
+def _reasons(text: str) -> list[str]:
+    """What failed, for those who see only the end of a long log."""
+    found = [reason[:REASON_CHARACTERS] for reason in REASONS.findall(text)]
+    if len(found) > SHOWN_REASONS:
+        found[SHOWN_REASONS:] = [f"and {len(found) - SHOWN_REASONS} more: see above"]
+    return found
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,18 @@ def _foreign(*, has_node: bool) -> Target:
 
 
 def _cluster(*arguments: str) -> None:
-    done = subprocess.run((CLUSTER, *arguments), check=False)
-    if done.returncode:
-        raise TargetError(f"hack/cluster/cluster {' '.join(arguments)} failed; see above")
+    # A terminal gets lines that are rewritten in place, and keeps the error in sight. What else
+    # reads along may be far on when it gives its summary: there the error is told again.
+    piped = None if sys.stderr.isatty() else subprocess.PIPE
+    said = []
+    with subprocess.Popen((CLUSTER, *arguments), stderr=piped, text=True) as running:
+        for line in running.stderr or ():
+            sys.stderr.write(line)
+            said.append(line)
+    if running.returncode:
+        _, found, error = "".join(said).rpartition("error: ")
+        reason = f": {error.strip()}" if found else "; see above"
+        raise TargetError(f"hack/cluster/cluster {' '.join(arguments)} failed{reason}")
 
 
 def _runs(instance: str) -> bool:

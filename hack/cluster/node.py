@@ -1,12 +1,11 @@
 """The node: containerd, kubelet, kube-proxy and DNS as processes of this machine."""
 
 import json
-import time
 from datetime import datetime
 from pathlib import Path
 
 from hack.cluster import components, containers
-from hack.cluster.console import progress, wait_until
+from hack.cluster.console import progress
 from hack.cluster.control_plane import api, unanswered
 from hack.cluster.instance import (
     DNS_SERVICE_ADDRESS,
@@ -18,7 +17,8 @@ from hack.cluster.kubectl import is_ready, of_instance
 from hack.cluster.processes import Supervisor
 
 START_SECONDS = 90.0
-RECOVERY_SECONDS = 20.0  # in which containerd finds its old pods; its socket answers before
+# Of containerd while it finds its old pods, when its socket answers already; the kubelet gives up.
+NOT_RECOVERED = "server is not initialized yet"
 ADDONS = Path(__file__).parent / "addons.yaml"
 
 
@@ -29,8 +29,11 @@ def start(instance: Instance, binaries: Path, supervisor: Supervisor) -> None:
     def ensure(name: str, command: list[str], listens: dict[str, str]) -> None:
         components.ensure(instance, supervisor, name, command, listens)
 
-    kubelet = {"kubelet": NODE_ADDRESS, "kubelet_health": loopback}
-    ensure("kubelet", _kubelet(instance, binaries), kubelet)
+    def start_kubelet() -> None:
+        listens = {"kubelet": NODE_ADDRESS, "kubelet_health": loopback}
+        ensure("kubelet", _kubelet(instance, binaries), listens)
+
+    start_kubelet()
     proxy = {"kube_proxy_health": loopback, "kube_proxy_metrics": loopback}
     ensure("kube-proxy", _kube_proxy(instance, binaries), proxy)
     with progress("service kube-dns"):
@@ -38,20 +41,17 @@ def start(instance: Instance, binaries: Path, supervisor: Supervisor) -> None:
     dns = {"coredns": NODE_ADDRESS, "coredns_ready": loopback}
     ensure("coredns", _coredns(instance, binaries), dns)
 
+    supervisor.wait_for(  # first: kube-proxy is not healthy before the node is registered
+        "kubelet",
+        lambda: node_not_ready(instance, supervisor.started("kubelet")),
+        START_SECONDS,
+        restart=start_kubelet,
+        excuse=NOT_RECOVERED,
+    )
     health = f"http://127.0.0.1:{instance.ports.kube_proxy_health}/healthz"
     supervisor.wait_for("kube-proxy", lambda: unanswered(health), START_SECONDS)
     ready = f"http://127.0.0.1:{instance.ports.coredns_ready}/ready"
     supervisor.wait_for("coredns", lambda: unanswered(ready), START_SECONDS)
-
-    def kubelet_lacks() -> str:
-        if time.monotonic() < recovered:  # until then containerd may refuse it, and it gives up
-            ensure("kubelet", _kubelet(instance, binaries), kubelet)
-        else:
-            supervisor.require("kubelet")
-        return node_not_ready(instance, supervisor.started("kubelet"))
-
-    recovered = time.monotonic() + RECOVERY_SECONDS
-    wait_until("kubelet", kubelet_lacks, START_SECONDS)
 
 
 def node_not_ready(instance: Instance, since: datetime) -> str:

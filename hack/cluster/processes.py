@@ -108,10 +108,13 @@ class Supervisor:
             setsid=True,  # Ctrl-C in this terminal must not reach the cluster
         )
 
+    def lives(self, name: str) -> bool:
+        process = self.find(name)
+        return process is not None and process.alive
+
     def require(self, name: str) -> None:
         """Fail, with the end of its log, if the process has died."""
-        process = self.find(name)
-        if process is None or not process.alive:
+        if not self.lives(name):
             raise ClusterError(
                 f"{name} ended. The end of its log:\n{self._tail(name)}", f"less {self.log(name)}"
             )
@@ -135,10 +138,24 @@ class Supervisor:
                     time.sleep(0.05)
         (self._records / f"{name}.json").unlink(missing_ok=True)
 
-    def wait_for(self, name: str, missing: Callable[[], str], limit_seconds: float) -> None:
-        """Wait for a condition that the process brings about; fail at once if it dies."""
+    def wait_for(
+        self,
+        name: str,
+        missing: Callable[[], str],
+        limit_seconds: float,
+        *,
+        restart: Callable[[], None] | None = None,
+        excuse: str = "",
+    ) -> None:
+        """Wait for a condition that the process brings about; fail at once if it dies.
+
+        If it may `restart`, it does so whenever it has died with `excuse` at the end of its log.
+        """
 
         def lacks() -> str:
+            if restart and not self.lives(name) and excuse in self._tail(name):
+                restart()
+                return excuse
             self.require(name)
             return missing()
 

@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from hack.suite import INTERRUPTED
+import pytest
+from hack.suite import INTERRUPTED, UNIT, Run
 from hack.target import ROOT
 
 SECONDS = 60.0
@@ -32,3 +33,34 @@ def test_a_run_in_the_background_of_a_shell_can_be_ended() -> None:
     finally:
         suite.kill()
         suite.wait()
+
+
+PYTEST = b"""..F.
+FAILED tests/unit/test_a.py::test_one - assert 1 == 2
+1 failed, 3 passed in 0.12s
+"""
+CLUSTER = b"""error: hack/cluster/cluster up failed: kube-proxy is not ready after 90 s
+  to mend it: less kube-proxy.log
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        (PYTEST, ["1 failed, 3 passed in 0.12s", "test_a.py::test_one - assert 1 == 2"]),
+        (CLUSTER, ["kube-proxy is not ready after 90 s", "to mend it: less kube-proxy.log"]),
+        (b"ERROR tests/b.py::test\n" * 9 + b"9 errors in 1s\n", ["9 errors", "and 4 more"]),
+    ],
+)
+def test_the_summary_says_what_failed(output: bytes, told: list[str]) -> None:
+    ended = Run(UNIT, is_shown_live=True)
+    ended.output += output
+    ended.end(1)
+    assert [text for text in told if text not in ended.summary] == []
+
+
+def test_the_summary_of_what_passed_is_a_line() -> None:
+    ended = Run(UNIT, is_shown_live=True)
+    ended.output += b"....\nerror: a line of a test's\n4 passed in 0.12s\n"
+    ended.end(0)
+    assert ended.summary == "unit          passed  4 passed in 0.12s  (0 s)"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from hack.cluster.instance import Instance, Ports
-from hack.target import TargetError, is_foreign, reach
+from hack.target import TargetError, is_foreign, reach, release
 
 
 @pytest.fixture
@@ -27,3 +27,20 @@ def test_a_cluster_elsewhere_needs_a_registry(ours: Path, monkeypatch: pytest.Mo
     assert is_foreign("default")
     with pytest.raises(TargetError, match="REGISTRY"):
         reach("default", has_node=True)
+
+
+def test_what_a_cluster_command_says_last_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not before its progress was shown, as it comes."""
+    command = tmp_path / "cluster"
+    command.write_text(
+        "#!/bin/sh\necho '  … etcd' >&2\necho 'error: kubelet ended' >&2\n"
+        "echo '  to mend it: less kubelet.log' >&2\nexit 1\n"
+    )
+    command.chmod(0o755)
+    monkeypatch.setattr("hack.target.CLUSTER", str(command))
+    with pytest.raises(TargetError, match=r"failed: kubelet ended\n  to mend it: less") as failed:
+        release("default")
+    assert "etcd" not in str(failed.value)
+    assert "  … etcd\nerror: kubelet ended" in capfd.readouterr().err

@@ -94,3 +94,46 @@ def test_waiting_for_a_dead_process_shows_the_end_of_its_log(supervisor: Supervi
     supervisor.ensure("broken", [sys.executable, "-c", "raise SystemExit('no such flag: --x')"])
     with pytest.raises(ClusterError, match="no such flag: --x"):
         supervisor.wait_for("broken", lambda: "not yet", limit_seconds=10)
+
+
+GIVES_UP = """
+import pathlib, signal, sys
+tried = pathlib.Path(sys.argv[1])
+tries = len(tried.read_text()) if tried.exists() else 0
+tried.write_text("x" * (tries + 1))
+if tries < 2:
+    sys.exit("containerd: server is not initialized yet")
+signal.pause()
+"""
+
+
+def test_what_gives_up_for_an_excuse_is_started_until_it_stays(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    tried = tmp_path / "tried"
+
+    def start() -> None:
+        supervisor.ensure("impatient", [sys.executable, "-c", GIVES_UP, str(tried)])
+
+    start()
+    supervisor.wait_for(
+        "impatient",
+        lambda: "" if tried.exists() and tried.read_text() == "xxx" else "tries",
+        limit_seconds=30,
+        restart=start,
+        excuse="not initialized yet",
+    )
+    assert supervisor.lives("impatient")
+
+
+def test_what_ends_without_the_excuse_is_not_started_again(supervisor: Supervisor) -> None:
+    broken = [sys.executable, "-c", "raise SystemExit('no such flag: --x')"]
+    supervisor.ensure("broken", broken)
+    with pytest.raises(ClusterError, match="no such flag: --x"):
+        supervisor.wait_for(
+            "broken",
+            lambda: "not yet",
+            limit_seconds=10,
+            restart=lambda: pytest.fail("started again"),
+            excuse="not initialized yet",
+        )
