@@ -26,8 +26,16 @@ from tidegate.errors import TerminalError, TransientError
 CHUNK_BYTES = 1 << 20
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 PUT_LIMIT_BYTES = 5 << 30  # the protocol takes no larger object in one request
-_DENIED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
-_ABSENT = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "XAdminUserNotFound",  # versitygw's, and with the status 404: it does not know the key
+    }
+)
+_ABSENT = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NotFound", "404"})
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable"})
 
 
@@ -178,10 +186,10 @@ def _refusal(uri: str, error: ClientError) -> TerminalError | TransientError:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if status >= 500 or status == 429 or code in _BUSY:
         return TransientError(f"{uri}: the store answered {status} {code} {text}".rstrip())
-    if status == 404 or code in _ABSENT:
-        what = "the bucket does not exist" if code == "NoSuchBucket" else "there is no such object"
-        return TerminalError(Reason.INPUT_NOT_FOUND, f"{uri}: {what}; check the address")
     if status in (401, 403) or code in _DENIED:
         message = f"{uri}: access denied ({code}: {text}); check the Secret in credentialsRef"
         return TerminalError(Reason.ACCESS_DENIED, f"{message} and what its key may do")
+    if code in _ABSENT:
+        what = "the bucket does not exist" if code == "NoSuchBucket" else "there is no such object"
+        return TerminalError(Reason.INPUT_NOT_FOUND, f"{uri}: {what}; check the address")
     return TerminalError(Reason.INVALID_SPEC, f"{uri}: the store refused: {status} {code} {text}")

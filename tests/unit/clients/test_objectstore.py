@@ -13,6 +13,9 @@ from tidegate.clients.objectstore import Location, ObjectStore, location
 from tidegate.errors import TerminalError, TransientError
 
 NO_KEY = b"<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>"
+# What versitygw says of a key that it does not know.
+NO_USER = b"<Error><Code>XAdminUserNotFound</Code><Message>No user has this key.</Message></Error>"
+NO_TENANT = b"<Error><Code>NoSuchTenant</Code><Message>No tenant here.</Message></Error>"
 
 
 @contextmanager
@@ -80,6 +83,8 @@ def test_nobody_listening_is_transient(tmp_path: Path) -> None:
     [
         (404, NO_KEY, "InputNotFound"),
         (404, b"", "InputNotFound"),
+        (404, NO_USER, "AccessDenied"),
+        (404, NO_TENANT, "InvalidSpec"),
         (403, b"", "AccessDenied"),
         (401, b"", "AccessDenied"),
         (400, b"", "InvalidSpec"),
