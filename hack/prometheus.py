@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-CACHE = Path.home() / ".cache" / "tidegate" / "prometheus"
+from hack.cluster.instance import cache_directory
+
 PROGRAMS = ("prometheus", "promtool")
 MEND = "install Prometheus, and put its programs into PATH"
 
@@ -20,11 +21,12 @@ class NoPrometheusError(Exception):
     """There is none, and none can be fetched."""
 
 
-def folder(cache: Path = CACHE) -> Path:
+def folder() -> Path:
     """Where the programs are; NoPrometheusError says how to get them."""
     found = [shutil.which(name) for name in PROGRAMS]
     if all(found):
         return Path(found[0] or "").parent
+    cache = cache_directory() / "prometheus"
     if not cache.exists():
         _fetch(cache)
     return cache

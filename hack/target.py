@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster.instance import cache_directory
+from hack.cluster.instance import cache_directory, recorded
 from hack.cluster.kubectl import foreign_kubeconfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = str(ROOT / "hack/cluster/cluster")
+ERROR = "error: "  # so begins the last that a cluster command says
 LOCAL_REGISTRY, TAG = "localhost", "dev"
 
 
@@ -38,8 +39,9 @@ class Target:
 def reach(instance: str, *, has_node: bool) -> Target:
     """A cluster that answers, with images for it if it has a node."""
     if is_foreign(instance):
-        return _foreign(has_node=has_node)
-    made = "" if _runs(instance) else instance
+        return _foreign(instance, has_node=has_node)
+    # One that somebody has brought up stays theirs, whatever state it is found in.
+    made = "" if recorded(instance, cache_directory()) else instance
     options = () if has_node else ("--control-plane-only",)
     try:
         _cluster("up", "--name", instance, *options)
@@ -55,7 +57,7 @@ def reach(instance: str, *, has_node: bool) -> Target:
 def existing(instance: str) -> Target | None:
     """The cluster that `reach` would use, if it is there already."""
     if is_foreign(instance):
-        return _foreign(has_node=False)
+        return _foreign(instance, has_node=False)
     return Target(_local(instance)) if _runs(instance) else None
 
 
@@ -69,13 +71,14 @@ def release(instance: str) -> None:
     _cluster("down", "--name", instance)
 
 
-def _foreign(*, has_node: bool) -> Target:
+def _foreign(instance: str, *, has_node: bool) -> Target:
     registry = os.environ.get("REGISTRY", "")
     if has_node and not registry:
         raise TargetError(
             "KUBECONFIG is set, so the images must come from a registry that this cluster reaches; "
             "mend it with: make push REGISTRY=…, then the same REGISTRY=… here"
         )
+    _cluster("up", "--name", instance)  # builds nothing: says whether that cluster answers
     absent = [name for name in ("kubectl", "helm") if shutil.which(name) is None]
     if absent:
         raise TargetError(
@@ -86,17 +89,18 @@ def _foreign(*, has_node: bool) -> Target:
 
 
 def _cluster(*arguments: str) -> None:
-    # A terminal gets lines that are rewritten in place, and keeps the error in sight. What else
-    # reads along may be far on when it gives its summary: there the error is told again.
+    # A terminal gets lines that are rewritten in place, and keeps the error in sight. Whoever else
+    # reads along gets it from the caller, who may have gone far when it is told.
     piped = None if sys.stderr.isatty() else subprocess.PIPE
-    said = []
+    error: list[str] = []
     with subprocess.Popen((CLUSTER, *arguments), stderr=piped, text=True) as running:
         for line in running.stderr or ():
-            sys.stderr.write(line)
-            said.append(line)
+            if error or line.startswith(ERROR):
+                error.append(line)
+            else:
+                sys.stderr.write(line)
     if running.returncode:
-        _, found, error = "".join(said).rpartition("error: ")
-        reason = f": {error.strip()}" if found else "; see above"
+        reason = f": {''.join(error).removeprefix(ERROR).rstrip()}" if error else "; see above"
         raise TargetError(f"hack/cluster/cluster {' '.join(arguments)} failed{reason}")
 
 

@@ -26,17 +26,23 @@ from hack.cluster.instance import (
     Instance,
     cache_directory,
     recorded,
+    require_name,
 )
-from hack.cluster.lock import exclusive
+from hack.cluster.lock import exclusive, forget
 
 
 def main() -> int:
     """Run one command; errors that a person can mend come without a stack trace."""
     arguments = parser().parse_args()
     try:
+        require_name(getattr(arguments, "name", DEFAULT_NAME))
         return COMMANDS[arguments.command](arguments) or 0
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
+    except OSError as error:  # for example: the folder belongs to root, the disk is full
+        elsewhere = f"export TIDEGATE_CACHE=… (now {cache_directory()})"
+        print(f"error: {error}\n  to mend it: see to that place, or use another: {elsewhere}",
+              file=sys.stderr)  # fmt: skip
     except KeyboardInterrupt:
         print("interrupted; run the command again to go on", file=sys.stderr)
     return 1
@@ -45,7 +51,8 @@ def main() -> int:
 def _known(name: str) -> Instance:
     instance = recorded(name, cache_directory())
     if instance is None:
-        raise ClusterError(f"there is no cluster {name}", "hack/cluster/cluster up")
+        options = "" if name == DEFAULT_NAME else f" --name {name} --control-plane-only"
+        raise ClusterError(f"there is no cluster {name}", f"hack/cluster/cluster up{options}")
     return instance
 
 
@@ -74,6 +81,7 @@ def _down(arguments: argparse.Namespace) -> None:
             say(f"cluster {arguments.name} is not there: nothing to do")
         else:
             lifecycle.down(instance)
+        forget(cache, f"{arguments.name}-cluster")
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -85,8 +93,9 @@ def _kubeconfig(arguments: argparse.Namespace) -> None:
 
 
 def _env(arguments: argparse.Namespace) -> None:
-    print(f'export PATH="{binaries.directory(cache_directory())}:$PATH"')
-    print(f'export KUBECONFIG="{_known(arguments.name).kubeconfig}"')
+    instance = _known(arguments.name)
+    print(f'export PATH="{binaries.directory(instance.cache)}:$PATH"')
+    print(f'export KUBECONFIG="{instance.kubeconfig}"')
     print(f'export NO_PROXY="{LOCAL},$NO_PROXY"')
 
 

@@ -102,4 +102,8 @@ def push(cache: Path, targets: Sequence[str], registry: Registry) -> None:
         destination = registry.reference(target)
         with progress(f"push {destination}"):
             verify = f"--tls-verify={str(registry.verify_tls).lower()}"
-            images.buildah(cache, "push", verify, reference(target), f"docker://{destination}")
+            images.buildah(
+                cache, "push", verify, reference(target), f"docker://{destination}",
+                mend=f"see whether {registry.address} answers; it may want `buildah login "
+                f"{registry.address.partition('/')[0]}`, or be without TLS (INSECURE=1)",
+            )  # fmt: skip

@@ -63,11 +63,15 @@ def progress(what: str) -> Iterator[Progress]:
     shown.finish("✓")
 
 
-def wait_until(what: str, missing: Callable[[], str], limit_seconds: float) -> None:
+def wait_until(
+    what: str, missing: Callable[[], str], limit_seconds: float, *, mend: str = ""
+) -> None:
     """Poll until `missing` returns an empty string; it says what is still missing until then."""
     with progress(what) as shown:
         while lacks := missing():
             if shown.elapsed > limit_seconds:
-                raise ClusterError(f"{what} is not ready after {limit_seconds:.0f} s: {lacks}")
+                raise ClusterError(
+                    f"{what} is not ready after {limit_seconds:.0f} s: {lacks}", mend
+                )
             shown.update(f"not ready yet, {lacks}")
             time.sleep(POLL_SECONDS)

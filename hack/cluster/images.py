@@ -23,7 +23,7 @@ def directory(cache: Path) -> Path:
     return cache / "image"
 
 
-def buildah(cache: Path, *arguments: str) -> str:
+def buildah(cache: Path, *arguments: str, mend: str = "") -> str:
     """Run buildah with storage of its own; without a daemon, systemd or user namespaces."""
     command = [
         "buildah", "--root", f"{directory(cache)}/storage", "--runroot", f"{RUN_DIRECTORY}/buildah",
@@ -33,7 +33,8 @@ def buildah(cache: Path, *arguments: str) -> str:
     settings.parent.mkdir(parents=True, exist_ok=True)
     # Builds use the host's network; still, buildah would make /etc/cni for a network of its own.
     settings.write_text(f'[network]\nnetwork_config_dir = "{directory(cache)}/cni"\n')
-    return run(command, extra={"BUILDAH_ISOLATION": "chroot", "CONTAINERS_CONF": str(settings)})
+    extra = {"BUILDAH_ISOLATION": "chroot", "CONTAINERS_CONF": str(settings)}
+    return run(command, extra=extra, mend=mend)
 
 
 def build_scratch(cache: Path, reference: str, dockerfile: str, program: Path) -> None:
@@ -65,7 +66,14 @@ def load(cache: Path, name: str) -> None:
 
 
 def _load_built(cache: Path, reference: str) -> None:
-    if _on_node(reference, image_id(cache, reference)):
+    built = image_id(cache, reference)
+    if built is None:
+        raise ClusterError(
+            f"{reference} is neither a file nor an image that was built here",
+            "hack/cluster/cluster image build, or give the path of a tar archive "
+            "(docker save IMAGE -o image.tar)",
+        )
+    if _on_node(reference, built):
         return
     with tempfile.TemporaryDirectory(dir=directory(cache)) as directory_name:
         archive = f"{directory_name}/image.tar"
@@ -82,7 +90,7 @@ def image_id(cache: Path, reference: str) -> str | None:
     return str(json.loads(inspected)["FromImageID"])
 
 
-def _on_node(reference: str, identity: str | None) -> bool:
+def _on_node(reference: str, identity: str) -> bool:
     """Compare the configuration that containerd has under this name with the built one."""
     rows = [line.split() for line in containers.ctr("images", "list").splitlines()[1:]]
     manifest = next((row[2] for row in rows if row[0] == reference), None)

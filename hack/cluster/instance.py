@@ -40,6 +40,12 @@ class Ports:
     def chosen(cls, environment: Mapping[str, str], offset: int) -> "Ports":
         """Ports from the environment, else the defaults moved by `offset`."""
         moved = {name: port + offset for name, port in asdict(cls()).items()}
+        if not all(0 < port < 65536 for port in moved.values()):
+            most = 65535 - max(asdict(cls()).values())
+            raise ClusterError(
+                f"--port-offset {offset}: no port is above 65535 or below 1",
+                f"choose one up to {most}",
+            )
         return cls(**moved).overridden(environment)
 
     def overridden(self, environment: Mapping[str, str]) -> "Ports":
@@ -102,7 +108,9 @@ class Instance:
         """Remember mode and ports, so that later commands find the same cluster."""
         self.logs.mkdir(parents=True, exist_ok=True)
         record = {"has_node": self.has_node, "ports": asdict(self.ports)}
-        (self.state / "instance.json").write_text(json.dumps(record, indent=1))
+        unfinished = self.state / "instance.new"
+        unfinished.write_text(json.dumps(record, indent=1))
+        unfinished.rename(self.state / "instance.json")  # whole, or not there at all
 
 
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
@@ -111,10 +119,14 @@ def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("TIDEGATE_CACHE", "~/.cache/tidegate")).expanduser().resolve()
 
 
-def recorded(name: str, cache: Path) -> Instance | None:
-    """The cluster of that name as it was started, if it was."""
+def require_name(name: str) -> None:
+    """Refuse what can't be a folder's name."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
         raise ClusterError(f"--name {name}: only a-z, 0-9 and '-', at most 31 characters")
+
+
+def recorded(name: str, cache: Path) -> Instance | None:
+    """The cluster of that name as it was started, if it was."""
     instance = Instance(name, cache, Ports())
     try:
         record = json.loads((instance.state / "instance.json").read_text())

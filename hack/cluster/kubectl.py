@@ -60,7 +60,7 @@ def verify(kubectl: Kubectl) -> None:
     limit = f"--request-timeout={ANSWER_SECONDS}s"
     mend = f"check KUBECONFIG={kubectl.kubeconfig}, or unset it to use a local cluster"
     try:
-        version = json.loads(kubectl("version", "-o", "json", limit))["serverVersion"]["gitVersion"]
+        version = json.loads(kubectl("get", "--raw", "/version", limit))["gitVersion"]
         nodes = json.loads(kubectl("get", "nodes", "-o", "json", limit))["items"]
     except ClusterError as error:
         raise ClusterError(

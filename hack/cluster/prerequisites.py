@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster.binaries import SOURCES
-from hack.cluster.console import progress, say
+from hack.cluster.console import say, wait_until
 from hack.cluster.errors import ClusterError
 from hack.cluster.shell import run
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+LOCKED = "Could not get lock"
+APT_SECONDS = 600.0  # a fresh cloud machine upgrades itself first
 # Debian package → the program or file that shows it is there.
 CONTROL_PLANE_PACKAGES = {"openssl": "openssl"}
 NODE_PACKAGES = {
@@ -121,9 +123,23 @@ def ensure_packages(packages: dict[str, str], *, install: bool, is_root: bool) -
         why = "--no-install was given" if not install else "installing them needs root"
         raise ClusterError(f"these Debian packages are missing and {why}: {names}", command)
     say(f"installing Debian packages: {names}")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    with progress("apt-get update"):
-        run(["apt-get", "-q", "update"], extra=quiet, mend=command)
-    with progress(f"apt-get install ({len(lacking)} packages)"):
-        arguments = ["install", "-y", "--no-install-recommends", *lacking]
-        run(["apt-get", "-q", *arguments], extra=quiet, mend=command)
+    _apt_get("update", "update", mend=command)
+    arguments = ("install", "-y", "--no-install-recommends", *lacking)
+    _apt_get(f"install ({len(lacking)} packages)", *arguments, mend=command)
+
+
+def _apt_get(what: str, *arguments: str, mend: str) -> None:
+    def locked() -> str:
+        try:
+            run(
+                ["apt-get", "-q", *arguments],
+                extra={"DEBIAN_FRONTEND": "noninteractive"},
+                mend=mend,
+            )
+        except ClusterError as error:
+            if LOCKED not in error.message:
+                raise
+            return "another program installs packages: waiting for it to end"
+        return ""
+
+    wait_until(f"apt-get {what}", locked, APT_SECONDS, mend=mend)

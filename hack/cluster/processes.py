@@ -159,4 +159,5 @@ class Supervisor:
             self.require(name)
             return missing()
 
-        wait_until(name, lacks, limit_seconds)
+        mend = f"less {self.log(name)} may tell why; `up` again goes on from here"
+        wait_until(name, lacks, limit_seconds, mend=mend)

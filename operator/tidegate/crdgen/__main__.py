@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tidegate.crdgen.files import INSTALL, find_helm, from_chart, from_types
 
-CACHE = Path.home() / ".cache" / "tidegate"
+CACHE = Path(os.environ.get("TIDEGATE_CACHE", "~/.cache/tidegate")).expanduser()
 
 
 def write(root: Path, files: dict[Path, str]) -> None:

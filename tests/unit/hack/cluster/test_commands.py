@@ -2,7 +2,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hack.cluster import __main__, kubectl
+from hack.cluster import __main__, images, kubectl
 from hack.cluster.binaries import TOOLS
 from hack.cluster.commands import parser
 from hack.cluster.errors import ClusterError
@@ -57,6 +57,61 @@ def test_an_image_for_no_cluster_is_refused_at_once(
     told = capsys.readouterr().err
     assert "there is no cluster default" in told
     assert "hack/cluster/cluster up" in told
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "env"])
+def test_names_that_are_no_folder_names_are_refused(
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["cluster", command, "--name", "../../etc"])
+    assert __main__.main() == 1
+    assert capsys.readouterr().err.startswith("error: --name ../../etc: only a-z")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_cluster_that_is_not_there_exports_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["cluster", "env", "--name", "mine"])
+    assert __main__.main() == 1
+    told = capsys.readouterr()
+    assert not told.out
+    assert "cluster up --name mine --control-plane-only" in told.err
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_a_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("sys.argv", ["cluster", "down"])
+    assert __main__.main() == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / "file") in told
+    assert "TIDEGATE_CACHE=" in told
+
+
+def test_a_cluster_that_is_down_leaves_no_lock(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TIDEGATE_CACHE", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["cluster", "down"])
+    assert __main__.main() == 0
+    assert not any((tmp_path / "locks").iterdir())
+
+
+def test_an_image_that_was_never_built_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("hack.cluster.images.image_id", lambda *_: None)
+    with pytest.raises(ClusterError, match=r"mine\.tar is neither a file nor") as raised:
+        images.load(tmp_path, "mine.tar")
+    assert "image build" in raised.value.mend
 
 
 def test_a_push_without_a_registry_builds_nothing() -> None:

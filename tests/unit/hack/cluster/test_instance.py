@@ -39,9 +39,10 @@ def test_a_cluster_is_found_again_as_it_was_started(tmp_path: Path) -> None:
     assert recorded("other", tmp_path) is None
 
 
-def test_names_that_are_no_folder_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="--name"):
-        recorded("../../etc", tmp_path)
+@pytest.mark.parametrize("offset", [60_000, -7_000])
+def test_an_offset_that_leaves_no_port_is_refused(tmp_path: Path, offset: int) -> None:
+    with pytest.raises(ClusterError, match="--port-offset"):
+        plan("test", tmp_path, offset=offset)
 
 
 def test_the_default_cluster_keeps_the_default_ports(tmp_path: Path) -> None:
