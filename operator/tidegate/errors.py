@@ -26,3 +26,8 @@ class TerminalError(TidegateError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def said(error: Exception) -> str:
+    """What an error says; some, such as a timeout, have no words but their name."""
+    return str(error) or type(error).__name__

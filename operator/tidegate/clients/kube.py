@@ -16,7 +16,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from tidegate.api.names import FIELD_MANAGER
 from tidegate.clients.resources import Resource, of_manifest
-from tidegate.errors import TerminalError, TransientError
+from tidegate.errors import TerminalError, TransientError, said
 
 Manifest = dict[str, Any]
 Observer = Callable[[str, str, int], None]
@@ -296,7 +296,7 @@ class Kube:
                 code = answer.status
                 yield answer
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise TransientError(f"{verb} {path}: {error!r}") from error
+            raise TransientError(f"{verb} {path}: {said(error)}") from error
         finally:
             self._observe(verb, resource.plural, code)
 

@@ -15,7 +15,7 @@ from yarl import URL
 
 from tidegate.api.names import Reason
 from tidegate.clients.signature import Credentials, path_of, signed
-from tidegate.errors import TerminalError, TransientError
+from tidegate.errors import TerminalError, TransientError, said
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 ANSWER_LIMIT_BYTES = 4096
@@ -71,11 +71,11 @@ class LogStore:
             async with self._session.put(
                 url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False
             ) as answer:
-                said = await answer.content.read(ANSWER_LIMIT_BYTES)
+                told = await answer.content.read(ANSWER_LIMIT_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TransientError(f"{url}: {error!r}") from error
+            raise TransientError(f"{url}: {said(error)}") from error
         if not 200 <= answer.status < 300:
-            raise _refusal(url, answer.status, said.decode(errors="replace"))
+            raise _refusal(url, answer.status, told.decode(errors="replace"))
 
 
 def _credentials(uri: str, environment: Mapping[str, str]) -> Credentials:
@@ -107,8 +107,8 @@ def _folder(uri: str, endpoint: str, region: str) -> URL:
 
 
 def _refusal(url: URL, status: int, text: str) -> TransientError | TerminalError:
-    said = " ".join(value for _, value in _SAID.findall(text))
-    message = f"{url}: the store answered {status} {said}".rstrip()
+    told = " ".join(value for _, value in _SAID.findall(text))
+    message = f"{url}: the store answered {status} {told}".rstrip()
     if status >= 500 or status in _PASSING:
         return TransientError(message)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from tidegate.errors import TerminalError, TransientError
+from tidegate.errors import TerminalError, TransientError, said
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=2)
 SERVER_SECONDS = 8  # what the query may take there, so that its end comes with a reason
@@ -58,8 +58,8 @@ class Prometheus:
         try:
             status, content = await self._post("/api/v1/query", form)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            why = str(error) or type(error).__name__
-            message = f"{self._server.url} does not answer {about}: {_cut(why, SHOWN_REASON)}"
+            why = _cut(said(error), SHOWN_REASON)
+            message = f"{self._server.url} does not answer {about}: {why}"
             raise TransientError(message) from error
         answer = _parsed(content)
         if status != 200 or answer.get("status") != "success":

@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tidegate.errors import TerminalError, TransientError
+from tidegate.errors import TerminalError, TransientError, said
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import Report, slot_of
 from tidegate.traffic.signing import CLOCK_SKEW_SECONDS, mint_token
@@ -106,7 +106,7 @@ class Sidecars:
             ) as answer:
                 content = await _bounded(answer, url)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise TransientError(f"{method} {url}: {error!r}") from error
+            raise TransientError(f"{method} {url}: {said(error)}") from error
         if answer.status in (401, 403):
             raise TerminalError("Refused", f"{method} {url}: {answer.status}")
         if answer.status not in allowed:

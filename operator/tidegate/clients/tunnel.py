@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from tidegate.clients.kube import Credentials
 from tidegate.clients.resources import PODS
-from tidegate.errors import TerminalError, TransientError
+from tidegate.errors import TerminalError, TransientError, said
 
 PROTOCOL = "v4.channel.k8s.io"
 TIMEOUT = aiohttp.ClientTimeout(total=120, connect=10)
@@ -55,7 +55,7 @@ async def get(
             raise TerminalError("Forbidden", message) from error
         raise TransientError(f"{where}: {error.status} {error.message}") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise TransientError(f"{where}: {error!r}") from error
+        raise TransientError(f"{where}: {said(error)}") from error
 
 
 def _tls(reach: Credentials) -> ssl.SSLContext:
@@ -104,5 +104,5 @@ def _parsed(raw: bytes, where: str) -> tuple[int, bytes]:
         if answer.getheader("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
     except (http.client.HTTPException, EOFError, zlib.error) as error:
-        raise TransientError(f"{where}: the answer broke off: {error!r}") from error
+        raise TransientError(f"{where}: the answer broke off: {said(error)}") from error
     return answer.status, body
