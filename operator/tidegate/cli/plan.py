@@ -177,13 +177,13 @@ def _steps(question: Question, outlooks: Sequence[Outlook]) -> Iterator[Sequence
         weight = step.set_weight or weight
         seconds = 0.0
         if step.shadow is not None:
-            copies = question.traffic.requests / SLOT_SECONDS * step.shadow.percent / 100
-            own = step.shadow.min_samples / max(copies, 1e-9)
+            copied = _per_second(question, step.shadow.percent)
+            own = _seconds_for(step.shadow.min_samples, copied)
             seconds = max(own, slowest[True, step.shadow.percent])
         elif step.pause is not None:
             seconds = duration(step.pause.duration).total_seconds()
         elif step.analysis is not None and compared:
-            own = analysis.min_samples / max(_per_second(question, weight), 1e-9)
+            own = _seconds_for(analysis.min_samples, _per_second(question, weight))
             first = slowest[False, weight] if not analysed else 0.0
             seconds, analysed = max(own, first), True
         total += seconds
@@ -229,8 +229,12 @@ def _time(seconds: float) -> str:
     return NEVER if math.isinf(seconds) else span(timedelta(seconds=seconds))
 
 
-def _per_second(question: Question, weight: int) -> float:
-    return question.traffic.requests / SLOT_SECONDS * weight / 100
+def _per_second(question: Question, percent: int) -> float:
+    return question.traffic.requests / SLOT_SECONDS * percent / 100
+
+
+def _seconds_for(samples: int, per_second: float) -> float:
+    return samples / per_second if per_second else math.inf
 
 
 def _data(question: Question, outlooks: Sequence[Outlook], lacking: list[str]) -> dict[str, Any]:

@@ -46,6 +46,21 @@ def test_what_can_not_be_seen_in_a_day_is_said() -> None:
     assert answer.data["weights"][0]["metrics"][0]["secondsToPass"]["median"] is None
 
 
+@pytest.mark.parametrize("requests", [2000.0, 0.0])
+def test_a_step_without_requests_never_ends(requests: float) -> None:
+    """Analysed at no weight, or with no traffic at all."""
+    labelled = {"name": "accuracy", "source": "LabelledAccuracy", "maxAbsoluteDrop": "0.02"}
+    delivery = model(
+        delivery={
+            "strategy": {"canary": {"steps": [{"analysis": {}}, {"setWeight": 50}]}},
+            "analysis": {"metrics": [{**labelled, "onBreach": "Rollback"}]},
+        }
+    ).spec.delivery
+    answer = planned(Question("churn", delivery, Traffic(requests=requests), (2.0,)))
+    steps = [line.split() for line in answer.text.splitlines() if line.startswith(("1/2", "all,"))]
+    assert [" ".join(line[-4:]) for line in steps] == ["not in 24 h"] * 2
+
+
 def test_metrics_without_data_are_named() -> None:
     labelled = {"name": "accuracy", "source": "LabelledAccuracy", "maxAbsoluteDrop": "0.02"}
     delivery = model(
