@@ -119,6 +119,7 @@ def _serve(args: argparse.Namespace) -> Mapping[str, Any]:
         limits=Limits(body_bytes=args.max_body_bytes, rows=args.max_rows),
         drain_seconds=args.drain,
         allow_unsafe=args.allow_unsafe,
+        wanted=args.format,
     )
     return {}
 
@@ -162,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         help="how long to go on answering after SIGTERM; 5s by default, with gRPC 13s",
     )
+    serve.add_argument("--format", help="the only format to load; any, if not given")
     serve.add_argument(
         "--allow-unsafe", action="store_true", help="load Joblib models, which run code"
     )

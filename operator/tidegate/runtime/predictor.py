@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.api.names import Reason
+from tidegate.api.v1alpha1.training_job import Format
 from tidegate.errors import TerminalError
 from tidegate.evidence.encode import Column
 from tidegate.runtime.artifact import Manifest
@@ -45,9 +46,18 @@ class Predictor:
         return Answer(*self._engine.predict(rows, probabilities=probabilities))
 
 
-def load(folder: Path, *, allow_unsafe: bool) -> Predictor:
-    """The model of a verified folder; raise TerminalError if it can't be used."""
+def load(folder: Path, *, allow_unsafe: bool, wanted: Format | None = None) -> Predictor:
+    """The model of a verified folder; raise TerminalError if it can't be used.
+
+    `wanted`: the only format that will do.
+    """
     manifest = Manifest.read(folder)
+    if wanted is not None and manifest.format != wanted:
+        message = (
+            f"the model is stored as {manifest.format}, and artifact.format says {wanted}; "
+            f"set artifact.format to {manifest.format}, or publish it as {wanted}"
+        )
+        raise TerminalError(Reason.ARTIFACT_INVALID, message)
     if manifest.format == "Joblib" and not allow_unsafe:
         message = (
             "the model is stored as Joblib, which runs code when it is loaded; "

@@ -266,6 +266,7 @@ def _serve(model: Model, revision: Revision) -> Manifest:
             f"--model-dir={names.MODEL_DIR}",
             f"--name={model.metadata.name}",
             f"--port={names.MODEL_PORT}",
+            f"--format={revision.format}",
             *([f"--grpc-port={names.MODEL_GRPC_PORT}"] if _speaks_grpc(model) else []),
             *(["--allow-unsafe"] if model.spec.artifact.allow_unsafe else []),
         ],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from typing_extensions import override
 
+from tidegate.api.v1alpha1.training_job import Format
 from tidegate.runtime.predictor import load
 from tidegate.runtime.serve.app import ModelApp
 from tidegate.runtime.serve.model import Limits, ServedModel
@@ -79,12 +80,13 @@ def serve(
     limits: Limits,
     drain_seconds: float | None,
     allow_unsafe: bool,
+    wanted: Format | None = None,
 ) -> None:
     """Serve the model of a folder until the process is told to end; gRPC if it has a port.
 
     `drain_seconds`: how long to go on after that; None for what the protocol takes.
     """
-    model = ServedModel(name, load(folder, allow_unsafe=allow_unsafe), limits)
+    model = ServedModel(name, load(folder, allow_unsafe=allow_unsafe, wanted=wanted), limits)
     config = uvicorn.Config(
         ModelApp(model).application(),
         host=host,

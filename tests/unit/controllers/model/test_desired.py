@@ -130,6 +130,7 @@ def test_unsafe_formats_are_served_only_with_consent() -> None:
         pod = objects(*serving(**spec))["Deployment", OLD.name]["spec"]["template"]["spec"]
         return list(pod["containers"][0]["args"])
 
+    assert "--format=Skops" in arguments()
     assert "--allow-unsafe" not in arguments()
     assert "--allow-unsafe" in arguments(artifact={"fromTraining": {}, "allowUnsafe": True})
 
