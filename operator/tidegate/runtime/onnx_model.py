@@ -58,6 +58,7 @@ class OnnxModel:
         values = np.asarray(outputs[0]).reshape(-1)
         if not probabilities or not self._has_probabilities:
             return values, None
-        found = np.asarray(outputs[1], dtype=np.float64)
-        # Single precision leaves sums such as 0.9999998, which metrics refuse as no probabilities.
+        # Single precision leaves shares such as -1e-7 and 1.0000001, and sums such as 0.9999998:
+        # metrics refuse them as no probabilities.
+        found = np.asarray(outputs[1], dtype=np.float64).clip(min=0.0)
         return values, found / found.sum(axis=1, keepdims=True)

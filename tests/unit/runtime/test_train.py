@@ -113,6 +113,18 @@ def test_reloaded_model_takes_gaps_and_unknown_levels(tmp_path: Path, form: str)
     assert answer.probabilities.sum(axis=1) == pytest.approx(1.0)
 
 
+def test_probabilities_of_single_precision_can_be_measured(tmp_path: Path) -> None:
+    # A forest's votes add up to 1.0000001 for one label, and -1e-7 for the other.
+    forest = job(
+        "sklearn.ensemble.RandomForestClassifier",
+        sklearn={"parameters": {"n_estimators": 20}},
+        output={"format": "ONNX"},
+    )
+    line = train(forest, workspace(tmp_path, train=people(600)))
+    assert isinstance(line["metrics"], dict)
+    assert "log_loss" in line["metrics"]
+
+
 def test_regressor_is_measured_as_one(tmp_path: Path) -> None:
     data = {"target": "score", "features": ["age", "plan"]}
     line = train(job(RIDGE, data=data), workspace(tmp_path, train=people()))
