@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,7 +110,9 @@ def missing_column(name: str, frame: pd.DataFrame, table: str, field: str) -> St
     shown = ", ".join(frame.columns[:COLUMNS_SHOWN])
     more = len(frame.columns) - COLUMNS_SHOWN
     tail = f" and {more} more" if more > 0 else ""
-    message = f"{field}: the table {table} has no column {name!r}; it has {shown}{tail}"
+    near = get_close_matches(name, frame.columns, n=1)
+    hint = f". Did you mean {near[0]!r}?" if near else "."
+    message = f"{field}: the table {table} has no column {name!r}{hint} It has {shown}{tail}"
     return StageError(Reason.COLUMN_MISSING, message, field=field)
 
 

@@ -22,7 +22,7 @@ def validate(job: Job, work: Workspace) -> dict[str, object]:
         first = min(findings)
         raise StageError(
             Reason.DATA_INVALID,
-            "; ".join(findings.values()),
+            "spec.data.validation." + "; ".join(findings.values()),
             field=f"spec.data.validation.rules[{first}]",
         )
     return {"rows": len(tables.train), "warnings": list(findings.values())}

@@ -28,7 +28,8 @@ def test_fails_with_the_first_broken_rule_and_tells_all(tmp_path: Path) -> None:
     error = refusal(tmp_path, {"train": people()}, validation={"rules": BROKEN})
     assert error.reason == "DataInvalid"
     assert error.field == "spec.data.validation.rules[0]"
-    assert "rules[2] (RowCount): 200 rows, wanted 1000 or more" in str(error)
+    assert str(error).startswith("spec.data.validation.rules[0] (Unique of age): ")
+    assert "; rules[2] (RowCount): 200 rows, wanted 1000 or more" in str(error)
 
 
 def test_warns_where_the_spec_says_so(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_warns_where_the_spec_says_so(tmp_path: Path) -> None:
 def test_missing_target_is_named(tmp_path: Path) -> None:
     error = refusal(tmp_path, {"train": people()}, target="labell")
     assert (error.reason, error.field) == ("ColumnMissing", "spec.data.target")
-    assert "age, plan, paid, score, label" in str(error)
+    assert "no column 'labell'. Did you mean 'label'? It has age, plan, paid, score" in str(error)
 
 
 def test_missing_feature_is_named_by_its_place(tmp_path: Path) -> None:
