@@ -255,7 +255,8 @@ def _failed(seen: Observed, child: Child, given_up: GivenUp) -> Failure:
     if given_up.reason == "DeadlineExceeded":
         return _late(seen, given_up)
     pod = next((p for p in reversed(seen.pods) if p.failure() or p.evicted), None)
-    tries = f" ({child.failures} tries)" if child.failures > 1 else ""
+    failures = _failures(seen, child)
+    tries = f" ({failures} tries)" if failures > 1 else ""
     if pod is None:
         message = f"{given_up.message or given_up.reason}{tries}, and no pod is left to tell why."
         return Failure(Reason.JOB_FAILED, message, given_up.at)

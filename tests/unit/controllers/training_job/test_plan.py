@@ -364,6 +364,18 @@ OOM = Ended(137, "OOMKilled")
             id="all tries",
         ),
         pytest.param(
+            given_up(
+                pod(Stage.TRAIN, Ended(1, "Error"), name="p1"),
+                pod(Stage.TRAIN, Ended(1, "Error"), name="p2"),
+                reason="BackoffLimitExceeded",
+                failures=1,
+            ),
+            Reason.JOB_FAILED,
+            Stage.TRAIN,
+            "`kubectl logs p2 -c train` may tell why. (2 tries)",
+            id="the last try, which the Job has not counted yet",
+        ),
+        pytest.param(
             given_up(pod(Stage.TRAIN, OOM), resources={"limits": {"memory": "2Gi"}}),
             Reason.OOM_KILLED,
             Stage.TRAIN,
