@@ -79,7 +79,7 @@ def test_refuses_joblib_unless_it_was_accepted(tmp_path: Path) -> None:
 
 def test_refuses_another_format_than_the_one_that_was_asked_for(tmp_path: Path) -> None:
     skops.io.dump(pipeline(), folder(tmp_path) / "model.skops")
-    assert load(tmp_path, allow_unsafe=False, wanted="Skops")
+    assert load(tmp_path, allow_unsafe=False, wanted="Skops").manifest.format == "Skops"
     with pytest.raises(TerminalError, match=r"stored as Skops, and artifact\.format says ONNX"):
         load(tmp_path, allow_unsafe=False, wanted="ONNX")
 
