@@ -67,7 +67,8 @@ E2E = Tier(
 E2E_TROUBLES = Tier("e2e-troubles", TROUBLES, instance="default", has_node=True, prefix="troubles")
 SOAK = Tier("soak", ("tests/soak",))
 COMPILED = Tier("compiled", ("tests/unit/sidecar",), is_compiled=True)
-LANES = ((E2E,), (LINT, E2E_TROUBLES), (UNIT, INTEGRATION, COMPILED, SOAK))
+# About ten minutes each: the tests on a node mostly wait, the others compute.
+LANES = ((E2E, SOAK), (LINT, E2E_TROUBLES, COMPILED), (UNIT, INTEGRATION))
 
 
 @dataclass(slots=True)
