@@ -41,6 +41,10 @@ async def _answer(asked: argparse.Namespace) -> Answer:
     """Connect, where the question needs it."""
     if asked.command == "backtest":
         return compared(asked.files, asked.windows, asked.model, asked.plot)
+    if asked.command == "replay":
+        recording = load_one(asked.windows, asked.namespace, asked.model)
+        logged = decisions(asked.log, asked.namespace, asked.model) if asked.log else None
+        return replayed(recording, asked.decision, logged)
     if asked.command == "why" and asked.log:
         return why_logged(asked.log, asked.namespace, asked.model, last=asked.last)
     if asked.command == "plan" and asked.file and asked.requests_per_second:
@@ -58,10 +62,6 @@ async def _ask(asked: argparse.Namespace, access: Access) -> Answer:
             return await why(access, asked.model, last=asked.last)
         case "plan":
             return planned(await question(asked, access))
-        case "replay":
-            recording = load_one(asked.windows, access.namespace, asked.model)
-            logged = decisions(asked.log, access.namespace, asked.model) if asked.log else None
-            return replayed(recording, asked.decision, logged)
         case "record" if asked.every is None:
             return await record(access, asked.model, out=asked.out)
         case _:

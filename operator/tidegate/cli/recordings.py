@@ -59,14 +59,20 @@ def load(folder: str) -> dict[tuple[str, str], Recording]:
     return {key: joined(found) for key, found in sorted(parts.items())}
 
 
-def load_one(folder: str, namespace: str, model: str) -> Recording:
-    """The recording of one Model."""
+def load_one(folder: str, namespace: str | None, model: str) -> Recording:
+    """The recording of one Model; without a namespace, of the only one that has this name."""
     found = load(folder)
-    if (namespace, model) not in found:
+    chosen = [key for key in found if key[1] == model and namespace in (None, key[0])]
+    if not chosen:
+        whose = f"{namespace}/{model}" if namespace else model
         known = ", ".join(f"{n}/{m}" for n, m in found)
-        message = f"--windows {folder}: nothing of {namespace}/{model} in there, only of {known}"
+        message = f"--windows {folder}: nothing of {whose} in there, only of {known}"
         raise TerminalError("NotFound", message)
-    return found[namespace, model]
+    if len(chosen) > 1:
+        spaces = ", ".join(space for space, _ in chosen)
+        message = f"--windows {folder}: {model} is in {spaces}; choose one with -n"
+        raise TerminalError("Ambiguous", message)
+    return found[chosen[0]]
 
 
 def _part(name: str, content: bytes) -> Recording:

@@ -32,6 +32,15 @@ def test_a_plan_needs_no_cluster(file: str, capsys: pytest.CaptureFixture[str]) 
     assert "churn: 100 requests a second" in capsys.readouterr().out
 
 
+def test_a_replay_needs_no_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    save(drifting(minutes=3, since=99), str(tmp_path))
+    assert main(["replay", "churn", "--windows", str(tmp_path)]) == 2
+    assert "the recording of growth/churn has no decision" in capsys.readouterr().err
+
+
 def test_data_comes_as_json_or_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(drifting(minutes=3, since=99), str(tmp_path / "windows"))
     asked = ["backtest", "-f", write(tmp_path / "p.yaml"), "--windows", str(tmp_path / "windows")]

@@ -41,6 +41,16 @@ def test_a_model_that_is_not_in_there_is_named_with_those_that_are(tmp_path: Pat
         load_one(str(tmp_path), "growth", "fraud")
 
 
+def test_a_model_of_several_namespaces_wants_one_chosen(tmp_path: Path) -> None:
+    churn = drifting(minutes=2, since=99)
+    save(churn, str(tmp_path))
+    assert load_one(str(tmp_path), None, "churn").namespace == "growth"
+    save(replace(churn, namespace="risk"), str(tmp_path))
+    with pytest.raises(TerminalError, match="churn is in growth, risk; choose one with -n"):
+        load_one(str(tmp_path), None, "churn")
+    assert load_one(str(tmp_path), "risk", "churn").namespace == "risk"
+
+
 def test_a_folder_without_parts_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(TerminalError, match="make some with `record`"):
         load(str(tmp_path))
