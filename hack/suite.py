@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -103,10 +104,14 @@ class Run:
     @property
     def summary(self) -> str:
         text = self.output.decode(errors="replace").strip()
-        verdict = "passed" if self.exit_code == 0 else "FAILED"
         closing_line = text.rpartition("\n")[2].strip()
-        line = f"{self.tier.name:<14}{verdict}  {closing_line}  ({self.seconds:.0f} s)"
-        return "\n    ".join([line, *([] if self.exit_code == 0 else _reasons(text))])
+        time = f"({self.seconds:.0f} s)"
+        if self.exit_code == 0:
+            return f"{self.tier.name:<14}passed  {closing_line}  {time}"
+        reasons = _reasons(text)
+        known = bool(reasons) and closing_line in reasons[-1]
+        head = f"{self.tier.name:<14}FAILED  {'' if known else f'{closing_line}  '}{time}"
+        return head + "".join(f"\n{textwrap.indent(reason, '    ')}" for reason in reasons)
 
 
 def _reasons(text: str) -> list[str]:
