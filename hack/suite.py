@@ -105,12 +105,12 @@ class Run:
     def summary(self) -> str:
         text = self.output.decode(errors="replace").strip()
         closing_line = text.rpartition("\n")[2].strip()
-        time = f"({self.seconds:.0f} s)"
+        took = f"({self.seconds:.0f} s)"
         if self.exit_code == 0:
-            return f"{self.tier.name:<14}passed  {closing_line}  {time}"
+            return f"{self.tier.name:<14}passed  {closing_line}  {took}"
         reasons = _reasons(text)
         known = bool(reasons) and closing_line in reasons[-1]
-        head = f"{self.tier.name:<14}FAILED  {'' if known else f'{closing_line}  '}{time}"
+        head = f"{self.tier.name:<14}FAILED  {'' if known else f'{closing_line}  '}{took}"
         return head + "".join(f"\n{textwrap.indent(reason, '    ')}" for reason in reasons)
 
 
