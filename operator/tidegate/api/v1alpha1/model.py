@@ -150,6 +150,7 @@ class Pause(ApiModel):
     """Wait before the next step; the analysis goes on meanwhile."""
 
     duration: Duration
+    """May be edited while it lasts: `0s` goes on at once. What was waited already counts."""
 
 
 class AnalysisStep(ApiModel):

@@ -73,9 +73,14 @@ def look(
 def _progress(old: RolloutStatus, steps: tuple[Step, ...], now: datetime) -> Progress:
     """Where the rollout stood; at the first step again if somebody has changed the steps."""
     since = parse_timestamp(old.step.started_at)
-    if old.step.text not in ("", step_in_words(steps, old.step.index)):
+    if old.step.text and not _is_same(old.step.text, step_in_words(steps, old.step.index)):
         return Progress(State(old.state), 0, now, old.weight, old.losses)
     return Progress(State(old.state), old.step.index, since, old.weight, old.losses)
+
+
+def _is_same(before: str, after: str) -> bool:
+    """Whether a step is still the same; a pause may have been made longer or shorter."""
+    return before.partition(" pause ")[:2] == after.partition(" pause ")[:2]
 
 
 def _stable_gone(seen: Observed, stable: Revision, now: datetime) -> bool:

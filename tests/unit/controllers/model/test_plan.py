@@ -240,18 +240,40 @@ def test_steps_that_are_edited_in_mid_rollout_begin_from_the_first() -> None:
     story.until_promoted_first()
     canary(story)
     run(story, error=0.0, slots=2)
-    fewer = {"strategy": {"canary": {"steps": [{"setWeight": 5}]}}}
-    spec = story.model.spec
-    delivery = spec.delivery.model_copy(
-        update={"strategy": model(delivery=fewer).spec.delivery.strategy}
-    )
-    story.model = story.model.model_copy(
-        update={"spec": spec.model_copy(update={"delivery": delivery})}
-    )
+    edit_steps(story, {"setWeight": 5})
     step = story.look()
     assert story.actions[-1] == "SetWeight"
     assert step.rollout is not None
     assert (step.rollout.step.index, step.rollout.weight) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("duration", "index", "weight"),
+    [
+        pytest.param("0s", 2, 10, id="goes on at once"),
+        pytest.param("2h", 1, 10, id="waits longer"),
+    ],
+)
+def test_a_pause_may_be_ended_or_extended(duration: str, index: int, weight: int) -> None:
+    story = Story()
+    story.until_promoted_first()
+    edit_steps(story, {"setWeight": 10}, {"pause": {"duration": "1h"}}, {"setWeight": 60})
+    canary(story)
+    while (step := story.look()).rollout is None or step.rollout.step.index == 0:
+        pass
+    edit_steps(story, {"setWeight": 10}, {"pause": {"duration": duration}}, {"setWeight": 60})
+    step = story.look()
+    assert step.rollout is not None
+    assert (step.rollout.step.index, step.rollout.weight) == (index, weight)
+
+
+def edit_steps(story: Story, *steps: dict[str, Any]) -> None:
+    spec = story.model.spec
+    strategy = model(delivery={"strategy": {"canary": {"steps": list(steps)}}})
+    delivery = spec.delivery.model_copy(update={"strategy": strategy.spec.delivery.strategy})
+    story.model = story.model.model_copy(
+        update={"spec": spec.model_copy(update={"delivery": delivery})}
+    )
 
 
 def test_a_step_may_gather_its_samples_over_any_time() -> None:
