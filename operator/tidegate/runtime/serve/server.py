@@ -18,7 +18,9 @@ from tidegate.runtime.serve.model import Limits, ServedModel
 if TYPE_CHECKING:
     from tidegate.runtime.serve.grpc_server import GrpcServer
 
-CONNECTION_LIMIT = 1024
+# Whoever meets it is refused, the kubelet's probes too: it is above what the sidecar lets in, and
+# bodies have a bound of their own. An open connection takes 15 KB.
+CONNECTION_LIMIT = 9216
 # For each protocol first the time until nobody comes any more, then what requests have to end in;
 # both fit into the 30 s that a pod gets.
 DRAIN_SECONDS, SHUTDOWN_SECONDS = 5.0, 20

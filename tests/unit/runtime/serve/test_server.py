@@ -1,10 +1,13 @@
 """The server as a process of its own: it drains on SIGTERM, and says why it does not start."""
 
 import json
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -16,6 +19,10 @@ from tidegate.controllers.model.desired import GRACE_SECONDS
 from tidegate.runtime.serve import server
 from tidegate.runtime.serve.grpc_server import CONNECTION_SECONDS
 from tidegate.runtime.train import train
+from tidegate.sidecar.proxy import desk
+
+MANY = 1_100
+PROBES = 100
 
 
 def start(folder: Path, port: int, log: Path, *more: str) -> subprocess.Popen[str]:
@@ -45,6 +52,31 @@ def test_drains_on_sigterm(tmp_path: Path) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 0
     assert json.loads(log.read_text()) == {"stage": "serve", "ok": True}
+
+
+def test_many_open_connections_neither_refuse_requests_nor_probes(tmp_path: Path) -> None:
+    """Probes that fail for the clients' connections would end the pod, and all of them with it."""
+    train(job(data={"features": ["age"]}), workspace(tmp_path, train=people()))
+    port = free_port()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))  # often 1,024 at first
+    process = start(tmp_path / "out", port, tmp_path / "log")
+    body = b'{"instances": [[70]]}'
+    request = b"POST /v1/models/churn:predict HTTP/1.1\r\nHost: x\r\n"
+    request += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    with ExitStack() as opened, httpx.Client(base_url=f"http://127.0.0.1:{port}") as probe:
+        opened.enter_context(process)  # at its end waits, and closes its output
+        opened.callback(process.kill)
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, files)
+        wait_until_ready(probe)
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(MANY)]
+        for client in clients:
+            opened.enter_context(client)
+            client.settimeout(20)
+            client.sendall(request)
+        assert {client.recv(4096)[:12] for client in clients} == {b"HTTP/1.1 200"}
+        assert probe.get("/v2/health/ready").status_code == 200
+    assert server.CONNECTION_LIMIT > desk.CLIENT_LIMIT + PROBES
 
 
 def test_no_client_is_left_when_a_grpc_server_stops() -> None:
