@@ -1,6 +1,7 @@
 """The server process: loads the model, listens, and drains before it goes."""
 
 import asyncio
+import resource
 import signal
 import socket
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Whoever meets it is refused, the kubelet's probes too: it is above what the sidecar lets in, and
 # bodies have a bound of their own. An open connection takes 15 KB.
 CONNECTION_LIMIT = 9216
+DESCRIPTORS = CONNECTION_LIMIT + 256  # the rest is our own
 # For each protocol first the time until nobody comes any more, then what requests have to end in;
 # both fit into the 30 s that a pod gets.
 DRAIN_SECONDS, SHUTDOWN_SECONDS = 5.0, 20
@@ -110,4 +112,12 @@ def serve(
     print(f"serving {name} on {host}:{port}", flush=True)
     if drain_seconds is None:
         drain_seconds = DRAIN_SECONDS if grpc is None else GRPC_DRAIN_SECONDS
+    _allow_descriptors()
     _Server(config, model, grpc, drain_seconds).run()
+
+
+def _allow_descriptors() -> None:
+    """Take what is allowed: a container may begin with a thousand. No limit reads as -1."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))

@@ -58,16 +58,17 @@ def test_many_open_connections_neither_refuse_requests_nor_probes(tmp_path: Path
     """Probes that fail for the clients' connections would end the pod, and all of them with it."""
     train(job(data={"features": ["age"]}), workspace(tmp_path, train=people()))
     port = free_port()
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))  # often 1,024 at first
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))  # as many runtimes begin a pod
     process = start(tmp_path / "out", port, tmp_path / "log")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     body = b'{"instances": [[70]]}'
     request = b"POST /v1/models/churn:predict HTTP/1.1\r\nHost: x\r\n"
     request += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     with ExitStack() as opened, httpx.Client(base_url=f"http://127.0.0.1:{port}") as probe:
         opened.enter_context(process)  # at its end waits, and closes its output
         opened.callback(process.kill)
-        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, files)
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
         wait_until_ready(probe)
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(MANY)]
         for client in clients:
