@@ -94,6 +94,7 @@ class Reason(StrEnum):
     ADVISED = "Advised"
     BROKEN_DATA = "BrokenData"
     NO_MODELS = "NoModels"
+    NO_POLICY = "NoPolicy"
     DATA_FRESH = "DataFresh"
     # the programs in the pods
     ARTIFACT_INVALID = "ArtifactInvalid"

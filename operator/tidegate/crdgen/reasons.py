@@ -61,6 +61,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.BROKEN_DATA: "Features have lost their values: nothing is trained on them, and no "
     "rollout goes on; mend what produces the data.",
     Reason.NO_MODELS: "No Model is watched: none names the policy, none matches its selector.",
+    Reason.NO_POLICY: "`monitoring.driftPolicyRef` names a DriftPolicy that there is not: nothing "
+    "watches the Model until there is one of this name in its namespace.",
     Reason.DATA_FRESH: "Every watched Model reports.",
     Reason.ARTIFACT_INVALID: "The folder is not a model that Tidegate can load; publish it again.",
     Reason.STARTED: "The job was started.",

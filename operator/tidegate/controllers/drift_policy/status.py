@@ -73,6 +73,18 @@ def _accepted(seen: Observed) -> Condition:
             f"{', '.join(without[:10])}. Add one, or let the policy only notify."
         )
         return _condition(seen, kind, Reason.NO_TRAINING_TEMPLATE, message, "False")
+    unserved = [
+        w.model.metadata.name
+        for w in seen.watched
+        if retrains and w.model.spec.artifact.from_training is None
+    ]
+    if unserved:
+        message = (
+            "The spec can be carried out, but what is trained for these Models is not served by "
+            f"itself, because they name artifact.uri instead of artifact.fromTraining: "
+            f"{', '.join(unserved[:10])}."
+        )
+        return _condition(seen, kind, Reason.VALID, message)
     return _condition(seen, kind, Reason.VALID, "The spec can be carried out.")
 
 

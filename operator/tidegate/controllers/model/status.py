@@ -148,7 +148,7 @@ def _conditions(seen: Observed, plan: Plan, refused: TerminalError | None) -> It
         yield _condition(seen, ConditionType.READY, "True", Reason.SERVING, parts[2].message)
     yield from parts
     yield _guarded(seen)
-    if seen.drift is not None:
+    if seen.drift is not None or seen.model.spec.monitoring.drift_policy_ref is not None:
         yield _within_policy(seen)
 
 
@@ -249,6 +249,13 @@ def _within_policy(seen: Observed) -> Condition:
     if seen.model.spec.serving.protocol == "GRPC":
         message = "serving.protocol is GRPC: no request is counted, so no policy can judge."
         return _condition(seen, kind, "Unknown", Reason.NOTHING_COUNTED, message)
+    ref = seen.model.spec.monitoring.drift_policy_ref
+    if drift is None and ref is not None:
+        message = (
+            f"Nothing watches this Model: spec.monitoring.driftPolicyRef names {ref.name}, and "
+            f"there is no such DriftPolicy in namespace {seen.model.metadata.namespace}."
+        )
+        return _condition(seen, kind, "Unknown", Reason.NO_POLICY, message)
     if drift is None or drift.level == "Unknown":
         message = "The drift policy has too little evidence yet."
         return _condition(seen, kind, "Unknown", Reason.AWAITING_EVIDENCE, message)

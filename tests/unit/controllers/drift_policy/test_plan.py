@@ -80,6 +80,10 @@ class Story:
         self.now = NOW
         self.rng = np.random.default_rng(5)
 
+    def accepted(self) -> str:
+        """What the policy says of its spec."""
+        return next(c.message for c in self.policy.status.conditions if c.type == "Accepted")
+
     def window(self, *, shift: float = 0.0, wrong: float = 0.05, lost: bool = False) -> Plan:
         """One more minute of traffic, and a look after it."""
         for _ in range(6):
@@ -232,6 +236,19 @@ def test_without_a_template_it_says_so() -> None:
     assert not step.runs
     accepted = next(c for c in story.policy.status.conditions if c.type == "Accepted")
     assert (accepted.status, accepted.reason) == ("False", "NoTrainingTemplate")
+
+
+def test_a_model_that_would_not_serve_what_is_trained_is_named() -> None:
+    story = Story()
+    story.window()
+    assert story.accepted() == "The spec can be carried out."
+    artifact = {"uri": "s3://models/churn/v7/", "digest": f"sha256:{'7' * 64}"}
+    story.model = Model.model_validate(
+        {**story.model.to_api(), "spec": {**story.model.spec.to_api(), "artifact": artifact}}
+    )
+    story.window()
+    assert "not served by itself" in story.accepted()
+    assert story.accepted().endswith("instead of artifact.fromTraining: churn.")
 
 
 def test_looking_again_at_the_same_window_decides_nothing_new() -> None:

@@ -718,3 +718,12 @@ def test_what_testers_send_holds_nobody() -> None:
         empty = Counts(900, {"rejected": 900}, rows=900, features=((0, 0, 0, 900, 0, 0),))
         story.windows[BlockKey(slot_of(story.now.timestamp()), UNDRAWN, NEW.name)] = empty
     assert not {"Hold", "RollBack"} & set(story.actions)
+
+
+def test_a_policy_that_is_not_there_is_told_of() -> None:
+    story = Story(model(monitoring={"driftPolicyRef": {"name": "nopolicy"}}))
+    story.until_promoted_first()
+    assert story.condition("WithinPolicy") == ("Unknown", "NoPolicy")
+    told = story.model.status.condition("WithinPolicy")
+    assert told is not None
+    assert "names nopolicy, and there is no such DriftPolicy in namespace" in told.message
