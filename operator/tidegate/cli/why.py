@@ -18,7 +18,7 @@ from tidegate.rollout.analysis import digest_of, metrics_of
 
 DEEDS = {
     "Start": "started",
-    "SetWeight": "set the weight",
+    "SetWeight": "set the weight of",
     "Advance": "went on",
     "Hold": "held",
     "Promote": "promoted",
@@ -88,7 +88,8 @@ def _now(model: Model) -> Iterator[str]:
     if rollout is None or rollout.state not in RUNNING:
         stable = model.status.stable
         if stable is not None:
-            yield f"Now: {stable.revision} serves; no rollout is running."
+            pods = "serves" if stable.ready_replicas else "is stable and has no ready pod"
+            yield f"Now: {stable.revision} {pods}; no rollout is running."
         ready = model.status.condition("Ready")
         if ready is not None and ready.status != "True":
             yield f"    {ready.message}"
@@ -129,6 +130,8 @@ def samples_per_second(rollout: RolloutStatus) -> float | None:
 
 def _drift(model: Model, policy: DriftPolicy | None) -> Iterator[str]:
     if policy is None:
+        within = model.status.condition("WithinPolicy")
+        yield from ("", within.message) if within is not None else ()
         return
     seen = next((m for m in policy.status.models if m.name == model.metadata.name), None)
     if seen is None:

@@ -1,7 +1,7 @@
 """`why` and `status`: a rollout's story as the operator has written it."""
 
 from tests.unit.cli.scenes import Known, rollout
-from tests.unit.controllers.model.scenes import NEW, OLD, model
+from tests.unit.controllers.model.scenes import NEW, OLD, Story, model
 
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.api.v1alpha1.model_status import DriftStatus
@@ -45,6 +45,20 @@ async def test_under_an_edited_spec_no_guarantee_is_claimed() -> None:
     )
     edited = story.model.model_copy(update={"spec": spec})
     assert "fewer than" not in (await why(Known([edited]), "churn", last=20)).text
+
+
+async def test_a_model_without_pods_is_not_said_to_serve() -> None:
+    story = Story()
+    story.look()
+    text = (await why(Known([story.model]), "churn", last=20)).text
+    assert f"Now: {OLD.name} is stable and has no ready pod; no rollout is running." in text
+
+
+async def test_a_policy_that_is_not_there_is_told_of() -> None:
+    story = Story(model(monitoring={"driftPolicyRef": {"name": "nopolicy"}}))
+    story.until_promoted_first()
+    text = (await why(Known([story.model]), "churn", last=20)).text
+    assert text.endswith("names nopolicy, and there is no such DriftPolicy in namespace growth.")
 
 
 async def test_a_new_model_has_no_decisions() -> None:
