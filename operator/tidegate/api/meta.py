@@ -44,6 +44,12 @@ def validated(*rules: Rule) -> ConfigDict:
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": [r._asdict() for r in rules]})
 
 
+def longer_than_zero(name: str) -> dict[str, Any]:
+    """The schema extra of a `Duration` that nothing can be done in if it is 0."""
+    rule = Rule("self.matches('[1-9]')", f"{name} must be longer than 0")
+    return {"x-kubernetes-validations": [rule._asdict()]}
+
+
 def as_default(path: str, kind: type[ApiModel]) -> str:
     """A CEL expression: the object at `path` is as it is when nobody writes it."""
     terms = []
@@ -134,6 +140,19 @@ class LocalRef(ApiModel):
 
 class Resources(ApiModel):
     """Compute resources of a container, as in a pod."""
+
+    model_config = validated(
+        Rule(
+            "[self.requests, self.limits].all(m, m.all(k, k in ['cpu', 'memory', "
+            "'ephemeral-storage'] || k.startsWith('hugepages-') || k.contains('/')))",
+            "resources are cpu, memory, ephemeral-storage, or of a vendor, such as nvidia.com/gpu",
+        ),
+        Rule(
+            "self.requests.all(k, !(k in self.limits) || "
+            "quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
+            "resources.requests must not be larger than resources.limits",
+        ),
+    )
 
     requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
     limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}

@@ -221,6 +221,11 @@ MODEL = {
     "policy could judge": Pair(
         "model-grpc", {"spec.training": SAMPLES["model-full"]["spec"]["training"]}
     ),
+    "progressDeadline must be longer than 0": Pair(
+        "model-full",
+        {"spec.delivery.progressDeadline": "0m0s"},
+        {"spec.delivery.progressDeadline": "0m1s"},
+    ),
     "alpha must be in (0, 0.2]": Pair(
         "model-full",
         {"spec.delivery.analysis.alpha": "0"},
@@ -230,6 +235,19 @@ MODEL = {
         "model-full",
         {"spec.delivery.analysis.beta": "0.21"},
         {"spec.delivery.analysis.beta": "0.2"},
+    ),
+}
+
+RESOURCES = {
+    "resources.requests must not be larger than resources.limits": Pair(
+        "trainingjob-full",
+        {"spec.resources.requests.memory": "16385Mi"},
+        {"spec.resources.requests.memory": "16384Mi"},
+    ),
+    "resources are cpu, memory, ephemeral-storage, or of a vendor, such as nvidia.com/gpu": Pair(
+        "trainingjob-full",
+        {"spec.resources.limits": {"memry": "1Gi"}},
+        {"spec.resources.limits": {"nvidia.com/gpu": "1", "memory": "16Gi"}},
     ),
 }
 
@@ -253,6 +271,9 @@ TRAINING_JOB = {
     "min or max is required by RowCount and Range": Pair(
         "trainingjob-full", {f"{ROWS}.min": ABSENT}, {f"{RANGE}.min": ABSENT}
     ),
+    "min must not be larger than max": Pair(
+        "trainingjob-full", {f"{RANGE}.max": "17.9"}, {f"{RANGE}.max": "18.0"}
+    ),
     "min is required by LabelBalance: the smallest share of the rarest label": Pair(
         "trainingjob-full", {f"{BALANCE}.min": ABSENT}
     ),
@@ -275,8 +296,20 @@ TRAINING_JOB = {
         {"spec.data.timestamp": "tenure"},
         {"spec.data.timestamp": "seen_at", "spec.data.features": []},
     ),
+    "features must not name the target: the model would be told what it shall predict": Pair(
+        "trainingjob-full", {"spec.data.features": ["tenure", "churned"]}
+    ),
+    "deadline must be longer than 0": Pair(
+        "trainingjob-full", {"spec.deadline": "0s"}, {"spec.deadline": "10s"}
+    ),
+    **RESOURCES,
     "a gate's metric needs min or max": Pair(
         "trainingjob-full", {"spec.gates.0.metrics.0.min": ABSENT}
+    ),
+    "a gate's min must not be larger than its max": Pair(
+        "trainingjob-full",
+        {"spec.gates.0.metrics.0.max": "0.7"},
+        {"spec.gates.0.metrics.0.max": "0.78"},
     ),
     "output.uri must end in /": Pair(
         "trainingjob-minimal", {"spec.output.uri": "s3://models/churn"}
@@ -285,6 +318,9 @@ TRAINING_JOB = {
 
 DRIFT_POLICY = {
     LABEL: Pair("driftpolicy-minimal", {"metadata.name": "p" * 64}, {"metadata.name": "p" * 63}),
+    "falseAlarms.in must be longer than 0": Pair(
+        "driftpolicy-full", {"spec.falseAlarms.in": "0d"}, {"spec.falseAlarms.in": "1d"}
+    ),
     "breach is required by every type but Performance: what is too much": Pair(
         "driftpolicy-full", {f"{SCORES}.breach": ABSENT}
     ),

@@ -65,3 +65,12 @@ def test_training_job_cannot_be_changed(
     got = answer(apiserver, Pair("trainingjob-full", edits, is_update=True), edits, namespace)
     assert got.code == 422
     assert "create a new TrainingJob" in str(got.refusals)
+
+
+def test_a_feature_is_named_once(
+    apiserver: ApiServer, crds: dict[str, Manifest], namespace: str
+) -> None:
+    twice = Pair("trainingjob-full", {"spec.data.features": ["tenure", "plan", "tenure"]})
+    got = answer(apiserver, twice, twice.refused, namespace)
+    assert got.code == 422
+    assert got.refusals == ['Duplicate value: "tenure"']

@@ -16,6 +16,7 @@ from tidegate.api.meta import (
     ObjectMeta,
     Rule,
     list_map,
+    longer_than_zero,
     validated,
 )
 from tidegate.api.v1alpha1.model import Model
@@ -65,7 +66,9 @@ class FalseAlarms(ApiModel):
     """The budget of false alarms over all signals and features of a Model."""
 
     per_model: Annotated[int, Field(ge=1, le=1000)] = 1
-    in_: Annotated[Duration, Field(alias="in")] = "30d"
+    in_: Annotated[
+        Duration, Field(alias="in", json_schema_extra=longer_than_zero("falseAlarms.in"))
+    ] = "30d"
 
 
 class FeatureFilter(ApiModel):

@@ -14,6 +14,7 @@ from tidegate.api.meta import (
     Rule,
     S3Uri,
     as_default,
+    longer_than_zero,
     validated,
 )
 from tidegate.api.v1alpha1.analysis import Analysis
@@ -284,7 +285,9 @@ class Delivery(ApiModel):
     analysis: Analysis = Analysis()
     keep_previous_warm: Duration = "1h"
     """The replaced revision's pods stay this long after a promotion."""
-    progress_deadline: Duration = "10m"
+    progress_deadline: Annotated[
+        Duration, Field(json_schema_extra=longer_than_zero("progressDeadline"))
+    ] = "10m"
     """A candidate whose pods are not ready after this is rejected."""
     revision_history_limit: Annotated[int, Field(ge=1, le=100)] = 10
 

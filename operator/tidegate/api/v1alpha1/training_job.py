@@ -18,6 +18,7 @@ from tidegate.api.meta import (
     Rule,
     S3Uri,
     list_map,
+    longer_than_zero,
     validated,
 )
 
@@ -60,6 +61,10 @@ class DataRule(ApiModel):
         Rule(
             "self.check != 'LabelBalance' || has(self.min)",
             "min is required by LabelBalance: the smallest share of the rarest label",
+        ),
+        Rule(
+            "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+            "min must not be larger than max",
         ),
     )
 
@@ -120,6 +125,10 @@ class Data(ApiModel):
             "inputs[].uri must end in .csv or .parquet",
         ),
         Rule(
+            "!has(self.features) || !(self.target in self.features)",
+            "features must not name the target: the model would be told what it shall predict",
+        ),
+        Rule(
             "!has(self.timestamp) || (self.timestamp != self.target && "
             "(!has(self.features) || !(self.timestamp in self.features)))",
             "timestamp must be neither the target nor one of the features",
@@ -131,7 +140,10 @@ class Data(ApiModel):
     ]
     target: Column
     """The column that the model shall predict."""
-    features: Annotated[tuple[Column, ...], Field(max_length=1000)] = ()
+    features: Annotated[
+        tuple[Column, ...],
+        Field(max_length=1000, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ()
     """The columns that the model sees; all but the target and the timestamp if empty."""
     timestamp: Column | None = None
     """The column that says when a row was seen: dates and times, or ISO 8601 text, UTC where no
@@ -177,6 +189,10 @@ class GateMetric(ApiModel):
 
     model_config = validated(
         Rule("has(self.min) || has(self.max)", "a gate's metric needs min or max"),
+        Rule(
+            "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)",
+            "a gate's min must not be larger than its max",
+        ),
     )
 
     name: MetricName
@@ -224,7 +240,7 @@ class TrainingTemplate(ApiModel):
     reproducibility: Reproducibility = Reproducibility()
     output: Output
     resources: Resources = Resources()
-    deadline: Duration = "4h"
+    deadline: Annotated[Duration, Field(json_schema_extra=longer_than_zero("deadline"))] = "4h"
     """The job is ended when it has run this long."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     """How often a run is tried again that failed for a passing reason."""
