@@ -2,8 +2,11 @@
 
 import importlib
 import inspect
+import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import joblib
 import numpy as np
@@ -15,6 +18,7 @@ from tidegate.api.names import Reason
 from tidegate.errors import TerminalError
 
 TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
+SKOPS_SCHEMA = "schema.json"
 
 
 class SklearnModel:
@@ -44,8 +48,23 @@ class SklearnModel:
 
 
 def save_skops(pipeline: Any, path: Path) -> None:
-    """Write the pipeline in a form that holds no code."""
-    skops.io.dump(pipeline, path)
+    """Write the pipeline in a form that holds no code; equal pipelines become equal files."""
+    with ZipFile(BytesIO(skops.io.dumps(pipeline))) as written, ZipFile(path, "w") as file:
+        schema = written.read(SKOPS_SCHEMA).decode()
+        # skops names arrays and numbers objects by where they lie in memory, another place each
+        # time. The digest of a model would change with every training, and with it its name.
+        arrays = [name for name in written.namelist() if name != SKOPS_SCHEMA]
+        for number, name in enumerate(arrays):
+            settled = f"{number}{Path(name).suffix}"
+            schema = schema.replace(f'"{name}"', f'"{settled}"')
+            file.writestr(ZipInfo(settled), written.read(name))
+        numbers: dict[str, int] = {}
+        schema = re.sub(
+            r'("__id__": )(\d+)',
+            lambda found: f"{found[1]}{numbers.setdefault(found[2], len(numbers))}",
+            schema,
+        )
+        file.writestr(ZipInfo(SKOPS_SCHEMA), schema)
 
 
 def save_joblib(pipeline: Any, path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.runtime.jobs import job, people, state, workspace
 
 from tidegate.evidence.profile import Profile
+from tidegate.runtime.artifact import digest_of
 from tidegate.runtime.outcome import StageError
 from tidegate.runtime.predictor import load
 from tidegate.runtime.train import packages_digest, train
@@ -111,6 +112,21 @@ def test_reloaded_model_takes_gaps_and_unknown_levels(tmp_path: Path, form: str)
     assert answer.probabilities is not None
     assert answer.probabilities.shape == (3, 2)
     assert answer.probabilities.sum(axis=1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("form", ["Skops", "ONNX", "Joblib"])
+def test_the_same_data_and_seed_make_the_same_model(tmp_path: Path, form: str) -> None:
+    digests = set()
+    for run in ("first", "second"):
+        made = job(
+            "sklearn.ensemble.RandomForestClassifier",
+            sklearn={"parameters": {"n_estimators": 3}},
+            output={"format": form},
+        )
+        work = workspace(tmp_path / run, train=people())
+        train(made, work)
+        digests.add(digest_of(work.out))
+    assert len(digests) == 1
 
 
 def test_probabilities_of_single_precision_can_be_measured(tmp_path: Path) -> None:
