@@ -39,7 +39,7 @@ def _conditions(seen: Observed, plan: Plan) -> Iterator[Condition]:
     accepted, fresh = _accepted(seen), _fresh(seen)
     broken = next((c for c in (accepted, fresh) if c.status != "True"), None)
     ready = broken or _condition(
-        seen, ConditionType.READY, Reason.VALID, f"{len(plan.models)} Models are watched."
+        seen, ConditionType.READY, Reason.VALID, f"Models that are watched: {len(plan.models)}."
     )
     yield ready.model_copy(update={"type": ConditionType.READY.value})
     yield accepted
@@ -104,7 +104,7 @@ def _within(seen: Observed, plan: Plan) -> Condition:
     kind = ConditionType.WITHIN_POLICY
     breached = [m for m in plan.models if m.level == "Breach"]
     if breached:
-        told = "; ".join(
+        told = " ".join(
             f"{m.name}: {s.message}" for m in breached for s in m.signals if s.level == "Breach"
         )
         return _condition(seen, kind, Reason.DRIFT_DETECTED, told, "False")

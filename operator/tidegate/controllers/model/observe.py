@@ -150,7 +150,7 @@ def _drift(model: Model, policy: DriftPolicy | None) -> DriftStatus | None:
     seen = next((m for m in policy.status.models if m.name == model.metadata.name), None)
     if seen is None:
         return DriftStatus(policy=policy.metadata.name, level="Unknown")
-    told = "; ".join(s.message for s in seen.signals if s.level in ("Warn", "Breach"))
+    told = " ".join(s.message for s in seen.signals if s.level in ("Warn", "Breach"))
     return DriftStatus(policy=policy.metadata.name, level=seen.level, message=told[:512])
 
 
