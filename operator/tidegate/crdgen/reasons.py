@@ -54,7 +54,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.NO_TRAINING_TEMPLATE: "The policy would retrain, and the Model has no "
     "`training.template` to do it with.",
     Reason.RETRAIN_STARTED: "A TrainingJob was created from the Model's template.",
-    Reason.RETRAIN_RUNNING: "No retraining is started while one is running.",
+    Reason.RETRAIN_RUNNING: "No retraining is started while a TrainingJob of the Model runs, "
+    "or while a model that the policy has trained is the candidate.",
     Reason.COOLING_DOWN: "No retraining is started before `retrain.cooldown` has passed.",
     Reason.BUDGET_SPENT: "`retrain.maxPerWeek` is used up.",
     Reason.ADVISED: "Mode Advise: this is what mode Enforce would have done.",

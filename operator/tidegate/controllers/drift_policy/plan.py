@@ -311,6 +311,12 @@ def _held_back(
     running = next((r for r in watched.runs if not r.finished), None)
     if running is not None:
         return Reason.RETRAIN_RUNNING, f"TrainingJob {running.name} is still running."
+    # Another run's model would take its place, and begin the rollout anew, again and again.
+    candidate = watched.model.status.candidate
+    trained = {r.name for r in watched.runs if r.by_this_policy}
+    if candidate is not None and candidate.training_job in trained:
+        rolled_out = f"{candidate.revision} of TrainingJob {candidate.training_job}"
+        return Reason.RETRAIN_RUNNING, f"{rolled_out} is still being rolled out."
     mine = sorted(r.created for r in watched.runs if r.by_this_policy)
     ends = [mine[-1] + duration(retrain.cooldown)] if mine else []
     if drift.next_retrain_allowed_at is not None:  # also when somebody has deleted the run

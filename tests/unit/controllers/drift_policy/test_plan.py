@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tidegate.api.v1alpha1.drift_policy import DriftPolicy
 from tidegate.api.v1alpha1.model import Model
+from tidegate.api.v1alpha1.model_status import ModelStatus, RevisionStatus
 from tidegate.controllers.drift_policy.desired import training_job
 from tidegate.controllers.drift_policy.plan import Plan, plan
 from tidegate.controllers.drift_policy.state import Observed, Run, Watched
@@ -176,6 +177,21 @@ def test_retraining_keeps_its_bounds(runs: tuple[Run, ...], reason: str) -> None
     plans = [story.window(wrong=0.4) for _ in range(4)]
     assert not any(p.runs for p in plans)
     assert [t.action.reason for p in plans for t in p.told] == [reason]
+
+
+@pytest.mark.parametrize(("ours", "retrains"), [(True, False), (False, True)])
+def test_it_awaits_the_rollout_of_what_it_has_trained(ours: bool, retrains: bool) -> None:
+    """A run in the middle would begin the rollout anew; others' candidates are not waited for."""
+    story = Story()
+    story.runs = (run("r1", ago=timedelta(days=1), ours=ours),)
+    candidate = RevisionStatus(revision="churn-new", training_job="r1")
+    story.model = story.model.model_copy(update={"status": ModelStatus(candidate=candidate)})
+    plans = [story.window(wrong=0.4) for _ in range(4)]
+    assert any(p.runs for p in plans) is retrains
+    if not retrains:
+        told = [t.action for p in plans for t in p.told]
+        assert [t.reason for t in told] == ["RetrainRunning"]
+        assert told[0].message.endswith("churn-new of TrainingJob r1 is still being rolled out.")
 
 
 def test_somebody_elses_finished_runs_do_not_count_against_the_budget() -> None:
