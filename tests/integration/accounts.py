@@ -24,7 +24,10 @@ class Installed:
             answer = apiserver.apply(manifest)
             assert answer.accepted, answer.refusals
 
-    def may(self, account: str, verb: str, group: str, resource: str, namespace: str) -> bool:
+    def may(
+        self, account: str, verb: str, group: str, resource: str, namespace: str, only: str = ""
+    ) -> bool:
+        """Whether the account may do this; `only` is the name of the one object that is meant."""
         name, _, subresource = resource.partition("/")
         attributes = {
             "namespace": namespace,
@@ -32,6 +35,7 @@ class Installed:
             "group": group,
             "resource": name,
             "subresource": subresource,
+            "name": only,
         }
         user = f"system:serviceaccount:{self._namespace}:{account}"
         review = {

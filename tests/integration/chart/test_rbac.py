@@ -8,6 +8,8 @@ from tests.integration.accounts import Installed
 from tests.integration.apiserver import ApiServer
 from tests.integration.helm import helm
 
+from tidegate.api.names import LEASE_NAME
+
 pytestmark = pytest.mark.apiserver
 
 WATCHED = {
@@ -66,7 +68,7 @@ REFUSED = [
     ("list", "apiextensions.k8s.io", "customresourcedefinitions"),
     ("impersonate", "", "users"),
 ]
-LEASES = [(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update")]
+LEASE = ("coordination.k8s.io", "leases")
 
 
 @pytest.fixture(params=[False, True], ids=["all namespaces", "one namespace"])
@@ -99,12 +101,15 @@ def test_operator_may_do_what_it_does_and_no_more(
         assert not installed.may(namespace, *dangerous, "default"), dangerous
 
 
-def test_operator_has_its_lease_in_its_own_namespace_only(
+def test_operator_has_one_lease_in_its_own_namespace_only(
     installed: Installed, namespace: str
 ) -> None:
-    for lease in LEASES:
-        assert installed.may(namespace, *lease, namespace)
-        assert not installed.may(namespace, *lease, "default")
+    assert installed.may(namespace, "create", *LEASE, namespace)
+    assert not installed.may(namespace, "create", *LEASE, "default")
+    for verb in ("get", "update"):
+        assert installed.may(namespace, verb, *LEASE, namespace, LEASE_NAME)
+        assert not installed.may(namespace, verb, *LEASE, namespace, "another")
+        assert not installed.may(namespace, verb, *LEASE, "default", LEASE_NAME)
 
 
 def test_the_keys_job_may_create_secrets_and_nothing_else(

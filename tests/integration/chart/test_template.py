@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer, Manifest
-from tests.integration.helm import CHART, ROOT, Helm, helm
+from tests.integration.helm import CHART, ROOT, Helm, assignments, helm
 
 from tidegate.crdgen.__main__ import main
 
@@ -142,6 +142,38 @@ def test_images_are_of_the_registry_and_version_that_were_asked_for(chart: Helm)
     assert environment(made)["TIDEGATE_RUNTIME_IMAGE"] == "example.com/ml/tidegate-runtime:v9"
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image.registry": "registry.example:5000/ml/"},
+        {"image.tag": f"v1@sha256:{'0' * 64}"},
+        {"image.sidecar.repository": "team/side__car"},
+    ],
+)
+def test_references_that_a_registry_knows_are_taken(values: dict[str, str], chart: Helm) -> None:
+    registry, _, rest = container(chart.template("ns", values))["image"].partition("/")
+    assert registry
+    assert "//" not in rest
+
+
+def test_a_second_release_in_a_namespace_is_refused(
+    chart: Helm, crds: object, namespace: str
+) -> None:
+    def install(name: str) -> tuple[int, str]:
+        what = ("install", name, str(CHART), "--namespace", namespace)
+        done = chart.run(*what, *assignments(alone), "--no-hooks")
+        return done.code, done.err
+
+    alone = {"watchNamespaces[0]": namespace, "crds.enabled": "false"}
+    alone["rbac.aggregateToDefaultRoles"] = "false"
+    assert install("one") == (0, "")
+    # They would share the Lease: the second would be ready, and stand by for ever.
+    code, complaint = install("two")
+    assert code != 0
+    assert 'Role "tidegate-leader"' in complaint
+    assert 'must equal "two": current value is "one"' in complaint
+
+
 def test_operator_is_told_where_to_work(chart: Helm) -> None:
     assert environment(chart.template("ns", {}))["TIDEGATE_WATCH_NAMESPACES"] == ""
     made = chart.template("ns", {"watchNamespaces": "{a,b}"})
@@ -233,6 +265,12 @@ def test_crds_are_kept_unless_asked_otherwise(chart: Helm) -> None:
         "decisions.uri=https://audit/",
         "decisions.uri=s3://audit/",
         "prometheus.url=prometheus:9090",
+        "image.registry=https://ghcr.io/tidegate",
+        "image.tag=v1 ",
+        "image.sidecar.repository=Sidecar",
+        "fullnameOverride=My_Name",
+        "serviceAccount.name=My_Name",
+        "signingKey.secretName=My_Name",
     ],
 )
 def test_values_that_make_no_sense_are_refused(value: str, chart: Helm) -> None:
