@@ -10,6 +10,8 @@ from tidegate.controllers.drift_policy.plan import LEVELS, Plan
 from tidegate.controllers.drift_policy.state import Observed
 from tidegate.rollout.drift import SEVERITY
 
+NOBODY = "No Model names this policy, and none matches spec.selector."
+
 
 def status(seen: Observed, plan: Plan, now: datetime) -> DriftPolicyStatus:
     """The whole status; equal to the old one where nothing is new."""
@@ -91,8 +93,7 @@ def _accepted(seen: Observed) -> Condition:
 def _fresh(seen: Observed) -> Condition:
     kind = ConditionType.DATA_FRESH
     if not seen.watched:
-        message = "No Model names this policy, and none matches spec.selector."
-        return _condition(seen, kind, Reason.NO_MODELS, message, "Unknown")
+        return _condition(seen, kind, Reason.NO_MODELS, NOBODY, "Unknown")
     silent = [w for w in seen.watched if w.current is None]
     if silent:
         message = "; ".join(f"{w.model.metadata.name}: {w.missing}" for w in silent[:10])
@@ -108,7 +109,9 @@ def _within(seen: Observed, plan: Plan) -> Condition:
             f"{m.name}: {s.message}" for m in breached for s in m.signals if s.level == "Breach"
         )
         return _condition(seen, kind, Reason.DRIFT_DETECTED, told, "False")
-    if not plan.models or any(m.level == "Unknown" for m in plan.models):
+    if not plan.models:
+        return _condition(seen, kind, Reason.NO_MODELS, NOBODY, "Unknown")
+    if any(m.level == "Unknown" for m in plan.models):
         message = "Some Models have too little evidence yet."
         return _condition(seen, kind, Reason.AWAITING_EVIDENCE, message, "Unknown")
     return _condition(seen, kind, Reason.WITHIN_POLICY, "No Model is in breach.")

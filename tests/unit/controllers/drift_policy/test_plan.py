@@ -267,6 +267,13 @@ def test_a_model_that_would_not_serve_what_is_trained_is_named() -> None:
     assert story.accepted().endswith("instead of artifact.fromTraining: churn.")
 
 
+def test_a_policy_that_watches_nobody_says_so_in_every_condition() -> None:
+    seen = Observed(Story().policy, ())
+    found = status(seen, plan(seen, NOW), NOW)
+    told = {c.type: c.reason for c in found.conditions if c.type != "Accepted"}
+    assert told == dict.fromkeys(("Ready", "DataFresh", "WithinPolicy"), "NoModels")
+
+
 def test_looking_again_at_the_same_window_decides_nothing_new() -> None:
     story = Story()
     story.window()
