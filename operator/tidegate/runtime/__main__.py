@@ -163,7 +163,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         help="how long to go on answering after SIGTERM; 5s by default, with gRPC 13s",
     )
-    serve.add_argument("--format", help="the only format to load; any, if not given")
+    serve.add_argument(
+        "--format",
+        default=os.environ.get("TIDEGATE_FORMAT"),
+        help="the only format to load; any, if not given (env TIDEGATE_FORMAT)",
+    )
     serve.add_argument(
         "--allow-unsafe", action="store_true", help="load Joblib models, which run code"
     )

@@ -266,10 +266,11 @@ def _serve(model: Model, revision: Revision) -> Manifest:
             f"--model-dir={names.MODEL_DIR}",
             f"--name={model.metadata.name}",
             f"--port={names.MODEL_PORT}",
-            f"--format={revision.format}",
             *([f"--grpc-port={names.MODEL_GRPC_PORT}"] if _speaks_grpc(model) else []),
             *(["--allow-unsafe"] if model.spec.artifact.allow_unsafe else []),
         ],
+        # No argument: a revision keeps its image, and an older one would end because of it.
+        "env": [{"name": "TIDEGATE_FORMAT", "value": revision.format}],
         "ports": [{"name": "model", "containerPort": names.MODEL_PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/v2/health/live", "model", period=1, failures=120),
         "livenessProbe": _probe("/v2/health/live", "model", period=10, failures=3),

@@ -125,12 +125,16 @@ def test_the_log_gets_the_keys_that_it_needs_and_no_more_of_the_secret() -> None
     assert env["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"]["key"] == "AWS_SECRET_ACCESS_KEY"
 
 
+def test_the_server_is_told_the_format_that_was_asked_for() -> None:
+    pod = objects(*serving())["Deployment", OLD.name]["spec"]["template"]["spec"]
+    assert {"name": "TIDEGATE_FORMAT", "value": OLD.format} in pod["containers"][0]["env"]
+
+
 def test_unsafe_formats_are_served_only_with_consent() -> None:
     def arguments(**spec: Any) -> list[str]:
         pod = objects(*serving(**spec))["Deployment", OLD.name]["spec"]["template"]["spec"]
         return list(pod["containers"][0]["args"])
 
-    assert "--format=Skops" in arguments()
     assert "--allow-unsafe" not in arguments()
     assert "--allow-unsafe" in arguments(artifact={"fromTraining": {}, "allowUnsafe": True})
 
