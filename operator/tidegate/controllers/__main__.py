@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import aiohttp
 import kopf
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -251,6 +253,21 @@ def _prometheus(settings: Settings) -> Prometheus | None:
     )
 
 
+def _signing_key(path: Path) -> Ed25519PrivateKey:
+    """The key in a file."""
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TerminalError(
+            "InvalidSettings",
+            f"TIDEGATE_SIGNING_KEY: {path} must hold an Ed25519 key in PEM, "
+            "as `openssl genpkey -algorithm ed25519` makes it",
+        )
+    return key
+
+
 def _decision_log(
     settings: Settings, session: aiohttp.ClientSession, metrics: Metrics
 ) -> DecisionLog | None:
@@ -300,9 +317,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 async def _main(settings: Settings) -> int:
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    key = load_pem_private_key(settings.signing_key.read_bytes(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise TerminalError("InvalidSettings", "TIDEGATE_SIGNING_KEY must be an Ed25519 key")
+    key = _signing_key(settings.signing_key)
     metrics = Metrics()
     kube = Kube(await configuration(settings.kubeconfig), metrics.asked)
     async with aiohttp.ClientSession() as session:

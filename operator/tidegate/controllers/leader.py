@@ -42,11 +42,15 @@ class Leadership:
 
     async def acquire(self) -> None:
         """Return when this replica leads."""
+        stands_by = False
         while True:
             try:
                 if await self._try():
                     logger.info("%s leads", self._identity)
                     return
+                if not stands_by:
+                    logger.info("%s stands by: the Lease is another's", self._identity)
+                    stands_by = True
             except TidegateError as error:
                 logger.warning("can't read or write the Lease: %s", error)
             await asyncio.sleep(RETRY_SECONDS)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.integration.accounts import Installed
 from tests.integration.apiserver import ApiServer
 from tests.integration.helm import helm
@@ -89,6 +91,7 @@ async def test_a_standby_takes_over_from_a_leader_that_ends(
         assert (await standby.get("/readyz"))[0] == 200
         assert (await standby.get("/livez"))[0] == 200
         assert "tidegate_leader 0.0" in (await standby.get("/metrics"))[1]
+        assert "stands by" in standby.log
         assert await replicas[leader].stop() < 10
         await eventually(standby.says("workers start"), "the other to take over", 15)
         assert await standby.stop() < 10
@@ -142,6 +145,29 @@ async def test_refuses_to_start_without_the_key_of_the_bucket(
         async with asyncio.timeout(20):
             assert await operator.process.wait() == 2
         assert operator.log.startswith("s3://logs/: no credentials; name a Secret with ")
+
+
+@pytest.fixture(params=["nothing", "no PEM", "a key of another kind"])
+def useless_key(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    of_elliptic_curve = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    texts = {"nothing": b"", "no PEM": b"hello", "a key of another kind": of_elliptic_curve}
+    path = tmp_path / "useless.pem"
+    path.write_bytes(texts[request.param])
+    return path
+
+
+async def test_refuses_to_start_with_a_key_that_can_not_sign(
+    kubeconfig: Path, useless_key: Path, namespace: str
+) -> None:
+    async with replica(kubeconfig, useless_key, namespace, "a") as operator:
+        async with asyncio.timeout(20):
+            assert await operator.process.wait() == 2
+        assert operator.log == (
+            f"TIDEGATE_SIGNING_KEY: {useless_key} must hold an Ed25519 key in PEM, "
+            "as `openssl genpkey -algorithm ed25519` makes it\n"
+        )
 
 
 async def test_refuses_to_start_without_its_settings(
