@@ -91,7 +91,7 @@ async def test_a_standby_takes_over_from_a_leader_that_ends(
         assert (await standby.get("/readyz"))[0] == 200
         assert (await standby.get("/livez"))[0] == 200
         assert "tidegate_leader 0.0" in (await standby.get("/metrics"))[1]
-        assert "stands by" in standby.log
+        await eventually(standby.says("stands by"), "the other to stand by", 15)
         assert await replicas[leader].stop() < 10
         await eventually(standby.says("workers start"), "the other to take over", 15)
         assert await standby.stop() < 10
