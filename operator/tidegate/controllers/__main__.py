@@ -109,6 +109,7 @@ class Operator:
             self._inbox.put,
             self._sampler,
             log,
+            self._inbox.remove,
         )
         self._leadership = Leadership(
             kube, settings.namespace, settings.pod_name, lambda: datetime.now(UTC)

@@ -31,7 +31,7 @@ from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.objects import readable, typed
 from tidegate.controllers.sampler import Sampler
 from tidegate.controllers.store import Store
-from tidegate.errors import TerminalError, TidegateError
+from tidegate.errors import TerminalError, TidegateError, TransientError
 from tidegate.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -55,11 +55,13 @@ class Cluster:
         wrote: Callable[[Resource, Manifest], object] | None = None,
         sampler: Sampler | None = None,
         decision_log: DecisionLog | None = None,
+        lost: Callable[[Resource, Manifest], object] | None = None,
     ) -> None:
         """`wrote` takes what our own writes made into the store, and wakes whom it concerns.
 
         The watch brings the same state later and is no news any more. `sampler`: None where there
-        is no Prometheus to ask. `decision_log`: None where no store is named for it.
+        is no Prometheus to ask. `decision_log`: None where no store is named for it. `lost` takes
+        what is gone, and no watch has told, out of the store.
         """
         self.settings = settings
         self.store = store
@@ -71,6 +73,7 @@ class Cluster:
         self._kube = kube
         self.clock = clock
         self._wrote = wrote or store.put
+        self._lost = lost or store.remove
         # Objects that differ from their intent right after our own apply, because the server
         # writes a value in another way: applying again, in the same state, would change nothing.
         self._settled: dict[tuple[str, str], tuple[str, str]] = {}
@@ -151,7 +154,11 @@ class Cluster:
         return mark == intent and contains(live, manifest)
 
     async def apply_status(self, key: ObjectKey, status: ApiModel) -> None:
-        """Write the status, unless it is what the store holds."""
+        """Write the status, unless it is what the store holds; forget an object that is gone.
+
+        Its end fell between two watches: until the sweep, each child that we made for it would be
+        deleted at once, and be made again.
+        """
         resource = of_kind(key.kind)
         wanted = status.to_api()
         intent = _hash(wanted)
@@ -161,7 +168,13 @@ class Cluster:
             or self._settled.get(_identity(live)) == _state(live, intent)
         ):
             return
-        applied = await self._kube.apply_status(resource, key.namespace, key.name, wanted)
+        try:
+            applied = await self._kube.apply_status(resource, key.namespace, key.name, wanted)
+        except TransientError:
+            if live is None or await self._kube.get(resource, key.namespace, key.name) is not None:
+                raise
+            self._lost(resource, live)
+            return
         if applied.get("status", {}) != wanted:
             self._settled[_identity(applied)] = _state(applied, intent)
         self._wrote(resource, applied)

@@ -346,6 +346,20 @@ async def test_at_rest_nothing_is_written() -> None:
     assert world.kube.writes == before
 
 
+async def test_a_model_whose_end_no_watch_has_told_gets_its_objects_once_more_at_most() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(5)
+    for resource, namespace, name in list(world.kube.objects):
+        world.kube.vanish(resource, namespace, name)
+    for resource in CHILDREN:
+        world.cluster.store.replace(resource, None, [], str(world.kube._version))
+    await reconcile(KEY, world.cluster, world.now)
+    before = list(world.kube.writes)
+    assert await reconcile(KEY, world.cluster, world.now) is None
+    assert world.kube.writes == before
+
+
 async def test_after_a_restart_nothing_is_written_that_is_so_already() -> None:
     world = World(error=0.0)
     await delivered(world)
