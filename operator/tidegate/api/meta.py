@@ -136,6 +136,7 @@ class LocalRef(ApiModel):
     """The name of another object in the same namespace."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    """Its metadata.name."""
 
 
 class Resources(ApiModel):
@@ -155,7 +156,9 @@ class Resources(ApiModel):
     )
 
     requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    """What the node must have free, such as `{cpu: 500m, memory: 512Mi}`."""
     limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    """What the container may use at the most."""
 
 
 class Condition(ApiModel):

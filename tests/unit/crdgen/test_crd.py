@@ -46,6 +46,16 @@ def test_every_column_shows_a_field_that_exists(kind: Kind) -> None:
 
 
 @EVERY_KIND
+def test_kubectl_explains_every_field_of_a_spec(kind: Kind) -> None:
+    fields = [
+        path
+        for path, schema, _ in nodes(root_schema(kind))
+        if path.startswith(".spec") and not path.endswith("[]") and "description" not in schema
+    ]
+    assert fields == []
+
+
+@EVERY_KIND
 def test_no_default_inside_a_list_nor_in_status(kind: Kind) -> None:
     for path, schema, listed in nodes(root_schema(kind)):
         assert not ("default" in schema and (listed or path.startswith(".status"))), path

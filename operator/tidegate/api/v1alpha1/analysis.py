@@ -15,6 +15,7 @@ class Range(ApiModel):
     )
 
     min: Decimal
+    """The smallest value."""
     max: Decimal
     """As narrow as is true: evidence comes in proportion to the tolerance's part of the range."""
 
@@ -139,6 +140,7 @@ class Metric(ApiModel):
     )
 
     name: Name
+    """What the status and decisions call it."""
     source: Literal[
         "ErrorRate",
         "LatencyQuantile",
@@ -161,6 +163,7 @@ class Metric(ApiModel):
     range: Range | None = None
     """Prometheus: between what all values lie."""
     quantile: Decimal | None = None
+    """LatencyQuantile: which one, 0.5 to 0.999, such as `"0.99"`."""
     max_absolute_increase: Decimal | None = None
     """ErrorRate: `"0.005"` allows half a percentage point more errors than stable has.
     Prometheus: the same in the unit of the query."""

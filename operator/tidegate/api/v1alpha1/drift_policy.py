@@ -32,6 +32,7 @@ class LabelSelector(ApiModel):
     """
 
     match_labels: Annotated[dict[str, str], Field(min_length=1, max_length=20)]
+    """Labels that a Model must have, all of them."""
 
 
 class Window(ApiModel):
@@ -66,9 +67,11 @@ class FalseAlarms(ApiModel):
     """The budget of false alarms over all signals and features of a Model."""
 
     per_model: Annotated[int, Field(ge=1, le=1000)] = 1
+    """So many alarms of a Model whose data is what it was."""
     in_: Annotated[
         Duration, Field(alias="in", json_schema_extra=longer_than_zero("falseAlarms.in"))
     ] = "30d"
+    """The time in which that many may come."""
 
 
 class FeatureFilter(ApiModel):
@@ -77,6 +80,7 @@ class FeatureFilter(ApiModel):
     include: Annotated[tuple[Column, ...], Field(max_length=1000)] = ()
     """All features if empty."""
     exclude: Annotated[tuple[Column, ...], Field(max_length=1000)] = ()
+    """Features that are passed over, also where `include` names them."""
 
 
 class Signal(ApiModel):
@@ -164,6 +168,7 @@ class Signal(ApiModel):
     )
 
     name: Name
+    """What actions and the status call it."""
     type: Literal["DataDrift", "DataQuality", "MultivariateDrift", "PredictionDrift", "Performance"]
     """DataDrift: inputs against the reference (PSI). DataQuality: shares of missing values, of
     values outside the reference (levels never seen), and of invalid ones, each by how much it is
@@ -173,7 +178,9 @@ class Signal(ApiModel):
     0.83). Performance: accuracy by feedback labels."""
     features: FeatureFilter | None = None
     warn: Decimal | None = None
+    """From this value on the level is Warn, in the unit of the type; no such level, if absent."""
     breach: Decimal | None = None
+    """From this value on the level is Breach, in the unit of the type."""
     share: Decimal | None = None
     """DataDrift: the share of features that must drift before the signal does; one, if absent."""
     min: Decimal | None = None
@@ -213,6 +220,7 @@ class Retrain(ApiModel):
     cooldown: Duration = "24h"
     """The time between two retrainings of a Model."""
     max_per_week: Annotated[int, Field(ge=1, le=100)] = 3
+    """The most retrainings of a Model in seven days."""
 
 
 class Sustain(ApiModel):
@@ -223,7 +231,9 @@ class Sustain(ApiModel):
     )
 
     breaches: Annotated[int, Field(ge=1, le=20)] = 2
+    """How many must have reached the level."""
     of: Annotated[int, Field(ge=1, le=20)] = 3
+    """How many are looked back at."""
 
 
 class DriftPolicySpec(ApiModel):
@@ -255,8 +265,10 @@ class DriftPolicySpec(ApiModel):
     signals: Annotated[
         tuple[Signal, ...], Field(min_length=1, max_length=20, json_schema_extra=list_map("name"))
     ]
+    """What is watched of each Model."""
     sustain: Sustain = Sustain()
     actions: Annotated[tuple[Action, ...], Field(max_length=20)] = ()
+    """The first of them that fits a signal and its level is taken."""
     retrain: Retrain | None = None
 
 

@@ -62,6 +62,7 @@ class Scaling(ApiModel):
     """How many pods serve."""
 
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods of each revision that serves."""
 
 
 class Capture(ApiModel):
@@ -210,6 +211,7 @@ class HeaderMatch(ApiModel):
     """A header whose value sends a request to the candidate, whatever the weight."""
 
     header: HeaderName
+    """The header's name; its case does not matter."""
     value: HeaderValue
     """The whole value, as it is written."""
 
@@ -237,6 +239,7 @@ class Canary(ApiModel):
     )
 
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=30)]
+    """One after the other; after the last one the candidate is promoted."""
     sticky: Sticky | None = None
     match: Annotated[tuple[HeaderMatch, ...], Field(max_length=20)] = ()
     """Requests that fit one of these go to the candidate from the first step on. They are not
@@ -290,12 +293,14 @@ class Delivery(ApiModel):
     ] = "10m"
     """A candidate whose pods are not ready after this is rejected."""
     revision_history_limit: Annotated[int, Field(ge=1, le=100)] = 10
+    """How many revisions that no longer serve are remembered."""
 
 
 class Feedback(ApiModel):
     """`POST /feedback` with an answer's x-tidegate-id and the true label."""
 
     enabled: bool = True
+    """False: every label is answered with 404."""
     horizon: Duration = "24h"
     """How long after an answer its label may come; later ones are refused and counted."""
 

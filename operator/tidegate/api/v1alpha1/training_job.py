@@ -91,6 +91,7 @@ class Validation(ApiModel):
     on_failure: Literal["Fail", "Warn"] = "Fail"
     """Fail stops the job; Warn goes on and tells of it in the condition DataValidated."""
     rules: Annotated[tuple[DataRule, ...], Field(max_length=50)] = ()
+    """All of them are checked; the condition DataValidated names each that does not hold."""
 
 
 class Holdout(ApiModel):
@@ -104,6 +105,7 @@ class Holdout(ApiModel):
     )
 
     fraction: Decimal = "0.2"
+    """The share, between 0 and 1."""
     stratify: bool = True
     """Keep the label's shares alike in both parts (classification only)."""
 
@@ -138,6 +140,7 @@ class Data(ApiModel):
     inputs: Annotated[
         tuple[Input, ...], Field(min_length=1, max_length=2, json_schema_extra=list_map("name"))
     ]
+    """The table `train`, and `test` if the metrics shall be those of a table of its own."""
     target: Column
     """The column that the model shall predict."""
     features: Annotated[
@@ -181,7 +184,9 @@ class CrossValidation(ApiModel):
     """Cross-validation on `train`, reported as `cv_<metric>_mean` and `cv_<metric>_std`."""
 
     folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Into how many parts the rows are divided, each of which is judged once."""
     metric: MetricName
+    """The name of the metric that is reported, such as `roc_auc`."""
 
 
 class GateMetric(ApiModel):
@@ -198,20 +203,25 @@ class GateMetric(ApiModel):
     name: MetricName
     """A name of metrics.json, such as `accuracy` or `roc_auc`."""
     min: Decimal | None = None
+    """The smallest value that passes."""
     max: Decimal | None = None
+    """The largest value that passes."""
 
 
 class Gate(ApiModel):
     """Bounds that the model must keep before it is published."""
 
     name: Name
+    """What the condition GatesPassed calls it."""
     metrics: Annotated[tuple[GateMetric, ...], Field(min_length=1, max_length=20)]
+    """The bounds; each must be kept."""
 
 
 class Reproducibility(ApiModel):
     """What makes two runs alike."""
 
     seed: Annotated[int, Field(ge=0, le=4294967295)] = 42
+    """Where all random numbers of a run begin."""
 
 
 class Output(ApiModel):
@@ -220,7 +230,10 @@ class Output(ApiModel):
     model_config = validated(Rule("self.uri.endsWith('/')", "output.uri must end in /"))
 
     uri: S3Uri
+    """A folder, such as `s3://models/churn/`."""
     format: Format = "Skops"
+    """Skops and ONNX load without running code; Joblib is a pickle, which a Model serves only with
+    `artifact.allowUnsafe`."""
     credentials_ref: LocalRef | None = None
     """The Secret to write with; `data.credentialsRef` if absent."""
     reference_rows: Annotated[int, Field(ge=0, le=20_000)] = 0
@@ -237,6 +250,7 @@ class TrainingTemplate(ApiModel):
     gates: Annotated[
         tuple[Gate, ...], Field(max_length=10, json_schema_extra=list_map("name"))
     ] = ()
+    """What the model must keep, else the job fails and nothing is published."""
     reproducibility: Reproducibility = Reproducibility()
     output: Output
     resources: Resources = Resources()
