@@ -36,7 +36,11 @@ def root_schema(kind: Kind) -> Schema:
 
 def crd(kind: Kind) -> dict[str, Any]:
     """The CustomResourceDefinition of a kind."""
-    columns = [{"name": c.name, "type": c.type, "jsonPath": c.path} for c in kind.columns]
+    columns = [
+        {"name": c.name, "type": c.type, "jsonPath": c.path}
+        | ({"priority": c.priority} if c.priority else {})
+        for c in kind.columns
+    ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -16,6 +16,8 @@ class Column(NamedTuple):
     name: str
     path: str
     type: str = "string"
+    priority: int = 0
+    """1: shown by `-o wide` only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Kind:
 
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
+_WHY = (
+    Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
+    Column("Message", '.status.conditions[?(@.type=="Ready")].message', priority=1),
+)
 
 KINDS = (
     Kind(
@@ -58,6 +64,7 @@ KINDS = (
             Column("Verdict", ".status.rollout.verdict"),
             Column("Drift", ".status.drift.level"),
             _AGE,
+            *_WHY,
         ),
     ),
     Kind(
@@ -70,6 +77,7 @@ KINDS = (
             Column("Metric", ".status.metric"),
             Column("Duration", ".status.duration"),
             _AGE,
+            *_WHY,
         ),
     ),
     Kind(
@@ -83,6 +91,7 @@ KINDS = (
             Column("Level", ".status.level"),
             Column("LastAction", ".status.lastAction"),
             _AGE,
+            *_WHY,
         ),
     ),
 )

@@ -46,6 +46,13 @@ def test_every_column_shows_a_field_that_exists(kind: Kind) -> None:
 
 
 @EVERY_KIND
+def test_a_wide_table_says_why(kind: Kind) -> None:
+    version = crd(kind)["spec"]["versions"][0]
+    wide = [c["name"] for c in version["additionalPrinterColumns"] if c.get("priority")]
+    assert wide == ["Reason", "Message"]
+
+
+@EVERY_KIND
 def test_kubectl_explains_every_field_of_a_spec(kind: Kind) -> None:
     fields = [
         path
