@@ -148,4 +148,4 @@ def _drift(model: Model, policy: DriftPolicy | None) -> Iterator[str]:
         action = seen.last_action
         yield f"    {action.at}  {action.do} ({action.reason}): {action.message}"
     if seen.next_retrain_allowed_at is not None:
-        yield f"    No retraining before {seen.next_retrain_allowed_at}."
+        yield f"    The next retraining begins at {seen.next_retrain_allowed_at} at the earliest."

@@ -95,7 +95,7 @@ async def test_the_drift_policy_is_heard_too() -> None:
     assert "What happened: the inputs have moved for every version alike (SharedDrift)." in text
     assert "Hours: 5 of 24 known. Soon." in text
     assert "inputs: Breach. Age moved." in text
-    assert "No retraining before tomorrow." in text
+    assert "The next retraining begins at tomorrow at the earliest." in text
 
 
 async def test_status_has_a_line_for_each_model() -> None:
