@@ -32,6 +32,7 @@ from tidegate.clients.prometheus import Prometheus, Server
 from tidegate.clients.reflector import Reflector
 from tidegate.clients.resources import CHILDREN, CUSTOM
 from tidegate.clients.sidecars import Sidecars
+from tidegate.controllers import namespaces
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector
 from tidegate.controllers.decision_log import DecisionLog
@@ -142,10 +143,14 @@ class Operator:
 
     async def _lead(self, stop: asyncio.Event) -> None:
         """Until `stop`, or until one of the parts ends, which none of them should."""
-        sweep = Sweep(self._kube, self._places, self._inbox, self._store, self._queue)
+        closed = await namespaces.closed(self._kube, self._settings.watch_namespaces)
+        for space in closed:
+            self._store.give_up(space)
+        places = tuple(place for place in self._places if place[1] not in closed)
+        sweep = Sweep(self._kube, places, self._inbox, self._store, self._queue)
         reflectors = [
             Reflector(self._kube, resource, space, labels, self._inbox).run()
-            for resource, space, labels in self._places
+            for resource, space, labels in places
             if resource not in CUSTOM
         ]
         await _first(
@@ -154,7 +159,8 @@ class Operator:
             *reflectors,
             self._sweep(sweep),
             self._work(),
-            self._watch(stop),
+            self._watch(stop, [s for s in self._settings.watch_namespaces if s not in closed]),
+            *([namespaces.reopened(self._kube, closed)] if closed else []),
             *([self._log.run()] if self._log is not None else []),
         )
 
@@ -198,7 +204,7 @@ class Operator:
         self._metrics.reconcile_seconds.labels(key.kind).observe(time.perf_counter() - began)
         return again
 
-    async def _watch(self, stop: asyncio.Event) -> None:
+    async def _watch(self, stop: asyncio.Event, spaces: list[str]) -> None:
         """Kopf watches the custom resources: by `on.event` only, which writes nothing to them."""
         await self._store.wait_synced()
         registry = kopf.OperatorRegistry()
@@ -224,8 +230,8 @@ class Operator:
             settings=_kopf_settings(),
             # Else kopf asks for the user's name, and the uid of a pod has none.
             identity=self._settings.pod_name,  # type: ignore[arg-type] # its type is not exported
-            namespaces=self._settings.watch_namespaces,
-            clusterwide=not self._settings.watch_namespaces,
+            namespaces=spaces,
+            clusterwide=not spaces,
         )
         _stop_on_signals(stop)  # kopf has put its own handlers in their place
         await kopf.run_tasks(tasks, ignored=existing)

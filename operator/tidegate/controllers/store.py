@@ -104,6 +104,11 @@ class Store:
         ]
         return tuple(old for obj in gone for old in self.remove(resource, obj))
 
+    def give_up(self, namespace: str) -> None:
+        """Expect no list of this namespace any more."""
+        self._missing = {place for place in self._missing if place[1] != namespace}
+        self._check_complete()
+
     def _unindex(self, resource: Resource, obj: Manifest) -> None:
         for term in _terms(resource, obj):
             self._index[term].discard(_place(obj))

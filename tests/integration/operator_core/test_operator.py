@@ -73,6 +73,32 @@ async def test_works_in_all_namespaces_with_the_rights_of_the_chart(
         assert await operator.stop() < 10
 
 
+async def test_a_namespace_that_is_gone_does_not_stop_the_work_in_the_others(
+    kube: Kube, kubeconfig: Path, apiserver: ApiServer, key: Path, namespace: str, tmp_path: Path
+) -> None:
+    chart, other = helm(kubeconfig), f"{namespace}-other"
+    before = Installed(apiserver, chart, namespace, {"watchNamespaces[0]": namespace})
+    account = before.kubeconfig(kubeconfig, namespace, tmp_path / "account")
+    both = f"{namespace},{other}"
+    await kube.apply(model(namespace))
+    async with replica(account, key, namespace, "a", TIDEGATE_WATCH_NAMESPACES=both) as operator:
+        await eventually(operator.says("workers start"), "the start", 30)
+        assert f"nothing is done in {other}: " in operator.log
+        await operator.has_reconciled(1)
+        assert (await operator.get("/readyz"))[0] == 200
+        # Somebody makes the namespace and upgrades the release: it starts again, to work there.
+        apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+        Installed(apiserver, chart, namespace, {"watchNamespaces": f"{{{both}}}"})
+        async with asyncio.timeout(30):
+            assert await operator.process.wait() == 1
+        assert f"{other} may be read now" in operator.log
+    async with replica(account, key, namespace, "a", TIDEGATE_WATCH_NAMESPACES=both) as operator:
+        await kube.apply(model(other))
+        await operator.has_reconciled(2)
+        assert "nothing is done" not in operator.log
+    apiserver.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+
+
 async def test_a_standby_takes_over_from_a_leader_that_ends(
     kubeconfig: Path, key: Path, namespace: str
 ) -> None:
