@@ -59,6 +59,10 @@ def _flags() -> list[str]:
     stamp = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     sets = [f"-X {package}.{key}={value}" for package in packages for key, value in stamp.items()]
+    # What helm takes for the cluster's version when it renders and lints without one.
+    for package in ("chartutil", "lint/rules"):
+        of_helm = f"helm.sh/helm/v3/pkg/{package}.k8sVersion"
+        sets += [f"-X {of_helm}Major={major}", f"-X {of_helm}Minor={minor}"]
     return ["-trimpath", "-buildvcs=false", "-ldflags", " ".join(["-s", "-w", *sets])]
 
 

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import yaml
 from hack.cluster.instance import cache_directory
@@ -13,6 +14,7 @@ from hack.target import CLUSTER, ROOT, Target, TargetError, release
 
 # Names of its own: a Tidegate that is there already is neither changed nor removed.
 RELEASE, SYSTEM_NAMESPACE = "tidegate-demo", "tidegate-demo-system"
+WATCHED = "TIDEGATE_WATCH_NAMESPACES"  # empty: all of them
 MANIFESTS = Path(__file__).parent / "manifests"
 INSTALL_SECONDS, READY_SECONDS, DELETE_SECONDS = 180, 120, 120
 
@@ -25,6 +27,7 @@ class Stage:
 
     def install(self) -> None:
         """Install Tidegate by its chart, as a user would; what an earlier demo left goes first."""
+        self._require_no_rival()
         self.clear()
         self._run("kubectl", "apply", "-f", str(MANIFESTS / "namespaces.yaml"))
         registry, tag = self.target.environment["REGISTRY"], self.target.environment["TAG"]
@@ -36,6 +39,17 @@ class Stage:
             *("--set", f"crds.keep=false,watchNamespaces={{{NAMESPACE}}}"),
             *("--set", f"crds.enabled={str(self._brings_crds()).lower()}"),
         )
+
+    def _require_no_rival(self) -> None:
+        """Two operators would undo each other's work on the demo's Model."""
+        operators = ("deployments", "-A", "-l", "app.kubernetes.io/name=tidegate", "-o", "json")
+        found = json.loads(self._run("kubectl", "get", *operators))
+        if names := rivals(found["items"]):
+            raise TargetError(
+                f"Tidegate is there already, and works in namespace {NAMESPACE}, too: "
+                f"{', '.join(names)}; mend it with: helm upgrade --reuse-values --set "
+                "watchNamespaces='{…}' for the time of the demo, or use another cluster"
+            )
 
     def _brings_crds(self) -> bool:
         """Whether the CRDs come with this release: not if somebody else has put them there."""
@@ -105,6 +119,24 @@ class Stage:
         if done.returncode:
             raise TargetError(f"{' '.join(command[:4])} … failed:\n{done.stderr.strip()}")
         return done.stdout
+
+
+def rivals(operators: list[dict[str, Any]]) -> list[str]:
+    """Those of the Deployments, but the demo's own, that also watch the demo's namespace."""
+    found = []
+    for operator in operators:
+        metadata = operator["metadata"]
+        containers = operator["spec"]["template"]["spec"]["containers"]
+        watched = [
+            variable.get("value", "")
+            for container in containers
+            for variable in container.get("env", [])
+            if variable["name"] == WATCHED
+        ]
+        meant = any(not spaces or NAMESPACE in spaces.split(",") for spaces in watched)
+        if meant and metadata["namespace"] != SYSTEM_NAMESPACE:
+            found.append(f"{metadata['namespace']}/{metadata['name']}")
+    return found
 
 
 def remember(target: Target) -> None:
