@@ -39,6 +39,9 @@ def main() -> int:
         return COMMANDS[arguments.command](arguments) or 0
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # `| head` has read enough; nor may Python's own end complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:  # for example: the folder belongs to root, the disk is full
         elsewhere = f"export TIDEGATE_CACHE=… (now {cache_directory()})"
         print(f"error: {error}\n  to mend it: see to that place, or use another: {elsewhere}",

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -23,11 +24,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 CNI_RESULTS = Path("/var/lib/cni/results")
 POD_LOG_LINKS = Path("/var/log/containers")
 KUBELET_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
+SHIM_SOCKETS = Path("/run/containerd/s")
 BUILDAH_CACHE = Path("/var/lib/containers/cache")
 # Fixed paths inside containerd, its shims and the kubelet, which others may use too.
 SHARED_DIRECTORIES = (
     CNI_RESULTS, CNI_RESULTS.parent, POD_LOG_LINKS, KUBELET_SOCKET.parent, Path("/var/lib/kubelet"),
-    Path("/run/containerd/runc/k8s.io"), Path("/run/containerd/runc"), Path("/run/containerd/s"),
+    Path("/run/containerd/runc/k8s.io"), Path("/run/containerd/runc"), SHIM_SOCKETS,
     Path("/run/containerd"), BUILDAH_CACHE.parent,
 )  # fmt: skip
 
@@ -132,14 +134,27 @@ def remove_traces(instance: Instance) -> None:
     for link in POD_LOG_LINKS.glob("*.log"):
         if link.is_symlink() and str(instance.logs) in str(link.readlink()):
             link.unlink()
-    for address in RUN_DIRECTORY.glob("containerd/*/*/*/address"):
-        Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+    for address in SHIM_SOCKETS.glob("*"):
+        if is_deserted(address):
+            address.unlink(missing_ok=True)
     KUBELET_SOCKET.unlink(missing_ok=True)
     if not BUILDAH_CACHE.with_name("storage").exists():  # else another buildah or podman uses it
         shutil.rmtree(BUILDAH_CACHE, ignore_errors=True)
     shutil.rmtree(RUN_DIRECTORY, ignore_errors=True)
     for directory in SHARED_DIRECTORIES:
         _remove_empty(directory)
+
+
+def is_deserted(address: Path) -> bool:
+    """Whether nobody listens any more: shims that were killed leave their sockets."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(address))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _container_ids(containerd: Path) -> list[str]:
