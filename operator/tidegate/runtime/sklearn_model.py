@@ -19,6 +19,7 @@ from tidegate.errors import TerminalError
 
 TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
 SKOPS_SCHEMA = "schema.json"
+NAMED = re.compile(r'"__id__": (?P<object>\d+)|"(?P<text>(?:[^"\\]|\\.)*)"')  # or any string
 
 
 class SklearnModel:
@@ -50,21 +51,20 @@ class SklearnModel:
 def save_skops(pipeline: Any, path: Path) -> None:
     """Write the pipeline in a form that holds no code; equal pipelines become equal files."""
     with ZipFile(BytesIO(skops.io.dumps(pipeline))) as written, ZipFile(path, "w") as file:
-        schema = written.read(SKOPS_SCHEMA).decode()
         # skops names arrays and numbers objects by where they lie in memory, another place each
         # time. The digest of a model would change with every training, and with it its name.
         arrays = [name for name in written.namelist() if name != SKOPS_SCHEMA]
-        for number, name in enumerate(arrays):
-            settled = f"{number}{Path(name).suffix}"
-            schema = schema.replace(f'"{name}"', f'"{settled}"')
-            file.writestr(ZipInfo(settled), written.read(name))
-        numbers: dict[str, int] = {}
-        schema = re.sub(
-            r'("__id__": )(\d+)',
-            lambda found: f"{found[1]}{numbers.setdefault(found[2], len(numbers))}",
-            schema,
-        )
-        file.writestr(ZipInfo(SKOPS_SCHEMA), schema)
+        settled = {name: f"{number}{Path(name).suffix}" for number, name in enumerate(arrays)}
+        for name in arrays:
+            file.writestr(ZipInfo(settled[name]), written.read(name))
+        objects: dict[str, int] = {}
+
+        def settle(found: re.Match[str]) -> str:
+            if found["object"] is not None:
+                return f'"__id__": {objects.setdefault(found["object"], len(objects))}'
+            return f'"{settled.get(found["text"], found["text"])}"'
+
+        file.writestr(ZipInfo(SKOPS_SCHEMA), NAMED.sub(settle, written.read(SKOPS_SCHEMA).decode()))
 
 
 def save_joblib(pipeline: Any, path: Path) -> None:
