@@ -84,10 +84,20 @@ def test_up_only_looks_whether_the_cluster_answers(
 def test_the_images_come_from_the_registry_that_is_named(environment: dict[str, str]) -> None:
     named = {**environment, "REGISTRY": "registry.example:5000/ml", "TAG": "v9"}
     done = run([sys.executable, "-c", REACH], named)
-    assert done.stdout.splitlines() == [
-        "nothing made",
-        "registry.example:5000/ml/tidegate-operator:v9",
-    ]
+    looked, *reached = done.stdout.splitlines()
+    assert looked.startswith(f"using the cluster of KUBECONFIG={named['KUBECONFIG']}: Kubernetes v")
+    assert reached == ["nothing made", "registry.example:5000/ml/tidegate-operator:v9"]
+
+
+def test_a_cluster_that_does_not_answer_is_told_before_anything_else(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    absent = {**environment, "REGISTRY": "registry.example", "KUBECONFIG": str(tmp_path / "no")}
+    done = run([sys.executable, "-m", "hack.demo", "up"], absent)
+    assert done.returncode == 1
+    assert "the cluster that KUBECONFIG names does not answer" in done.stdout
+    assert f"check KUBECONFIG={tmp_path}/no, or unset it" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 @pytest.fixture

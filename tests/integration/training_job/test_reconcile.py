@@ -255,13 +255,13 @@ async def test_a_job_of_somebody_elses_is_left_alone(trial: Trial) -> None:
 
 
 async def test_a_spec_that_makes_no_valid_pod_fails_with_the_servers_words(trial: Trial) -> None:
-    await trial.create(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}})
+    await trial.create(resources={"requests": {"nvidia.com/gpu": "1"}})
     assert await trial.look() is None
     status = (await trial.seen()).status
     accepted = status.condition("Accepted")
     assert accepted is not None
     assert (status.state, accepted.status, accepted.reason) == ("Failed", "False", "InvalidSpec")
-    assert "must be less than or equal to memory limit" in accepted.message
+    assert "Limit must be set for non overcommitable resources" in accepted.message
     assert await trial.look() is None
     assert await trial.job() is None
 
