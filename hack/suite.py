@@ -57,7 +57,8 @@ UNIT = Tier("unit", ())
 # A control plane of its own: two runs on a machine leave each other alone.
 INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
 TROUBLES = tuple(
-    f"tests/e2e/test_{name}.py" for name in ("faults", "foreign_cluster", "routing", "troubles")
+    f"tests/e2e/test_{name}.py"
+    for name in ("at_rest", "faults", "foreign_cluster", "routing", "troubles")
 )
 E2E = Tier(
     "e2e",
@@ -69,8 +70,8 @@ E2E = Tier(
 E2E_TROUBLES = Tier("e2e-troubles", TROUBLES, instance="default", has_node=True, prefix="troubles")
 SOAK = Tier("soak", ("tests/soak",))
 COMPILED = Tier("compiled", ("tests/unit/sidecar",), is_compiled=True)
-# About ten minutes each: the tests on a node mostly wait, the others compute.
-LANES = ((E2E,), (LINT, E2E_TROUBLES, COMPILED, SOAK), (UNIT, INTEGRATION))
+# About ten minutes each; all but the last one mostly wait, for pods and for time to pass.
+LANES = ((E2E,), (LINT, E2E_TROUBLES), (INTEGRATION,), (UNIT, COMPILED, SOAK))
 
 
 @dataclass(slots=True)
