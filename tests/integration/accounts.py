@@ -1,10 +1,11 @@
 """The chart's accounts on a real API server, without its pods."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml
-from tests.integration.apiserver import ApiServer
+from tests.integration.apiserver import ApiServer, Manifest, wait_until
 from tests.integration.helm import Helm
 
 RBAC_KINDS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
@@ -23,6 +24,27 @@ class Installed:
         for manifest in self.manifests:
             answer = apiserver.apply(manifest)
             assert answer.accepted, answer.refusals
+        # The server judges by a copy of its rules, which follows them a moment later.
+        for granted in self._granted():
+            wait_until(partial(self.may, *granted), f"the grant of {granted}")
+
+    def _granted(self) -> Iterator[tuple[str, str, str, str, str, str]]:
+        """What `may` has to affirm for each rule of each bound role, by one example of it."""
+        rules = {(m["kind"], m["metadata"]["name"]): m.get("rules", ()) for m in self.manifests}
+        for binding in self.manifests:
+            role = binding.get("roleRef")
+            for rule in rules[role["kind"], role["name"]] if role else ():
+                yield self._example(binding, rule)
+
+    def _example(self, binding: Manifest, rule: Manifest) -> tuple[str, str, str, str, str, str]:
+        return (
+            binding["subjects"][0]["name"],
+            rule["verbs"][0],
+            rule["apiGroups"][0],
+            rule["resources"][0],
+            binding["metadata"].get("namespace", self._namespace),
+            rule.get("resourceNames", [""])[0],
+        )
 
     def may(
         self, account: str, verb: str, group: str, resource: str, namespace: str, only: str = ""

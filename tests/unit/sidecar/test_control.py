@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.sidecar.harness import (
     KEY,
+    Reply,
     Sidecar,
     eventually,
     get,
@@ -22,6 +23,7 @@ from tests.unit.sidecar.harness import (
 )
 from tests.unit.sidecar.upstream import upstream
 
+from tidegate.sidecar.settings import ENV_SOCKET
 from tidegate.traffic.signing import mint_token, seal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -104,22 +106,34 @@ async def test_numbers_need_the_operators_token(pod: Sidecar) -> None:
 
 
 async def test_a_monitor_that_dies_over_a_question_is_said_to_be_starting(pod: Sidecar) -> None:
+    reply = await _killed_over(pod, pod.numbers("/windows"))
+    assert (reply.status, reply.json()) == (503, {"error": "the monitor is starting"})
+
+
+async def test_feedback_that_the_monitor_dies_over_is_to_be_sent_again(pod: Sidecar) -> None:
+    reply = await _killed_over(pod, once(pod.port, post(b"[]", "/feedback")))
+    assert (reply.status, reply.header("retry-after")) == (503, "1")
+
+
+async def _killed_over(pod: Sidecar, question: Coroutine[None, None, Reply]) -> Reply:
+    """What is answered when the monitor is killed with the question before it."""
     await pod.monitor_up()
     monitor = pod.monitor_pid()
     assert monitor is not None
     os.kill(monitor, signal.SIGSTOP)
-    before = _connections()
-    asked = asyncio.create_task(pod.numbers("/windows"))
+    before = _connections(monitor)
+    asked = asyncio.create_task(question)
 
     async def asked_it() -> bool:
-        return _connections() > before
+        return _connections(monitor) > before
 
     await eventually(asked_it)
     os.kill(monitor, signal.SIGKILL)
-    reply = await asked
-    assert (reply.status, reply.json()) == (503, {"error": "the monitor is starting"})
+    return await asked
 
 
-def _connections() -> int:
-    """Sockets of all monitors on this machine, those included that wait to be accepted."""
-    return Path("/proc/net/unix").read_text().count("monitor.sock")
+def _connections(monitor: int) -> int:
+    """Sockets of the monitor, those included that wait to be accepted."""
+    variables = Path(f"/proc/{monitor}/environ").read_text().split("\0")
+    path = next(v.partition("=")[2] for v in variables if v.startswith(f"{ENV_SOCKET}="))
+    return Path("/proc/net/unix").read_text().count(path)

@@ -229,7 +229,7 @@ class Client(asyncio.Protocol):
             self._send()
             self._regulate()
         else:
-            self._fail(exchange, 503 if exchange.route.target is self._desk.monitor else 502)
+            self._fail(exchange, self._lost_status(exchange))
 
     def upstream_ended(self) -> bool:
         """The other end of the tunnel sends no more; whether the tunnel stays open for us."""
@@ -250,9 +250,13 @@ class Client(asyncio.Protocol):
             self._leave()
             self._tear(exchange)
         elif exchange.answer is None:
-            self._fail(exchange, 502)
+            self._fail(exchange, self._lost_status(exchange))
         else:
             self._break_off(exchange)
+
+    def _lost_status(self, exchange: Exchange) -> int:
+        """A monitor is soon back: 503 asks the client to try again, which 502 does not."""
+        return 503 if exchange.route.target is self._desk.monitor else 502
 
     def upstream_congested(self, *, congested: bool) -> None:
         self._congested = congested
