@@ -21,8 +21,17 @@ CLUSTER = str(ROOT / "hack/cluster/cluster")
 # Sessions beside each other on one cluster differ by this.
 PREFIX = os.environ.get("TIDEGATE_E2E_PREFIX", "e2e")
 SYSTEM, DELIVERY, OUTAGE = f"{PREFIX}-system", f"{PREFIX}-delivery", f"{PREFIX}-outage"
+HERE = Path(__file__).parent
+TEST_SECONDS = 900  # for many waits, none of which ends late: see `place.PATIENCE_SECONDS`
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/models.tidegate.dev"
-GONE_SECONDS = 90
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +67,7 @@ def _remove(apiserver: ApiServer, names: dict[str, Place]) -> None:
     def gone() -> bool:
         return all(apiserver.get(path).code == 404 for path in paths)
 
-    eventually(gone, "the end of the namespaces", GONE_SECONDS)
+    eventually(gone, "the end of the namespaces")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tests.integration.helm import CHART, Helm, assignments
 
 RELEASE = "tidegate-e2e"
 PODS = "app.kubernetes.io/component=operator"
-INSTALL_SECONDS = 120
+INSTALL_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Operator:
             holder = lease["spec"].get("holderIdentity") if lease else None
             return next((p for p in self.pods() if p["metadata"]["name"] == holder), None)
 
-        return eventually(find, "a leader", 60)
+        return eventually(find, "a leader")
 
     def requests(self, since: int = 0) -> Iterator[Request]:
         """What it asked of the API server after the first `since` bytes of the log."""

@@ -13,6 +13,7 @@ from tidegate.api.v1alpha1.model import Model
 from tidegate.api.v1alpha1.training_job import TrainingJob
 
 POLL_SECONDS = 0.3
+PATIENCE_SECONDS = 180.0  # far above what a busy machine takes: it is there to end a hopeless wait
 GROUPS = {
     "models": "/apis/tidegate.dev/v1alpha1",
     "trainingjobs": "/apis/tidegate.dev/v1alpha1",
@@ -26,7 +27,9 @@ GROUPS = {
 Found = TypeVar("Found")
 
 
-def eventually(find: Callable[[], Found | None], what: str, seconds: float) -> Found:
+def eventually(
+    find: Callable[[], Found | None], what: str, seconds: float = PATIENCE_SECONDS
+) -> Found:
     """What `find` finds in time; a failed test otherwise."""
     deadline = time.monotonic() + seconds
     while not (found := find()):

@@ -12,7 +12,7 @@ from tests.integration.apiserver import Manifest
 from tidegate.api.v1alpha1.model_status import DecisionStatus, ModelStatus
 from tidegate.controllers.model.state import revision_name
 
-TRAINED_SECONDS, SERVED_SECONDS, DECIDED_SECONDS = 120, 90, 180
+DECIDED_SECONDS = 300.0
 
 
 def trained(place: Place, job: str) -> Manifest:
@@ -23,7 +23,7 @@ def trained(place: Place, job: str) -> Manifest:
         assert status.state != "Failed", status.conditions
         return published(status.output) if status.succeeded and status.output else None
 
-    return eventually(find, f"TrainingJob {job}", TRAINED_SECONDS)
+    return eventually(find, f"TrainingJob {job}")
 
 
 def serving(place: Place, name: str) -> str:
@@ -35,7 +35,7 @@ def serving(place: Place, name: str) -> str:
         is_there = available is not None and available.status == "True"
         return status.stable.revision if is_there and status.stable else None
 
-    return eventually(find, f"Model {name} to serve", SERVED_SECONDS)
+    return eventually(find, f"Model {name} to serve")
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def served(place: Place, manifest: Manifest) -> Iterator[str]:
     place.apply(manifest)
     try:
         stable = serving(place, name)
-        eventually(lambda: place.reaches(name), f"the node to know the Service {name}", 30)
+        eventually(lambda: place.reaches(name), f"the node to know the Service {name}")
         yield stable
     finally:
         place.delete("models", name)
@@ -61,7 +61,6 @@ def reached(
     name: str,
     holds: Callable[[ModelStatus], bool],
     what: str,
-    seconds: float = DECIDED_SECONDS,
 ) -> ModelStatus:
     """The status of a Model, once something holds of it."""
 
@@ -69,7 +68,7 @@ def reached(
         status = place.model(name).status
         return status if holds(status) else None
 
-    return eventually(find, f"Model {name}: {what}", seconds)
+    return eventually(find, f"Model {name}: {what}", DECIDED_SECONDS)
 
 
 def decided(place: Place, name: str, action: str, about: str) -> DecisionStatus:

@@ -39,7 +39,7 @@ class Store:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        eventually(lambda: self.place.reaches("s3", PORT), "the way to the S3 server", 30)
+        eventually(lambda: self.place.reaches("s3", PORT), "the way to the S3 server")
 
     def put(self, tables: Mapping[str, pd.DataFrame]) -> None:
         for key, table in tables.items():
@@ -72,10 +72,10 @@ class Store:
     def outage(self) -> Iterator[None]:
         """Nobody reaches the server while the block runs; what is stored stays."""
         self._select("nobody")
-        eventually(lambda: not self.place.reaches("s3", PORT), "the outage", 30)
+        eventually(lambda: not self.place.reaches("s3", PORT), "the outage")
         yield
         self._select("s3")
-        eventually(lambda: self.place.reaches("s3", PORT), "the end of the outage", 30)
+        eventually(lambda: self.place.reaches("s3", PORT), "the end of the outage")
 
     def _select(self, name: str) -> None:
         selector = {"app.kubernetes.io/name": name}

@@ -28,8 +28,6 @@ from tests.integration.apiserver import Manifest
 
 from tidegate.evidence.windows import SLOT_SECONDS
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
-
 MODEL = "explained"
 PLUGIN = Path(sys.executable).with_name("kubectl-tidegate")
 DELIVERY = canary({"setWeight": 40}, {"analysis": {}}, metrics=(ERRORS, ACCURACY))

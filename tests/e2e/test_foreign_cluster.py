@@ -20,8 +20,6 @@ from tests.integration.apiserver import ApiServer
 from tests.integration.runtime.programs import wait_for_port
 from tests.ports import free_port
 
-pytestmark = pytest.mark.cluster
-STAGE_SECONDS = 180
 REACH = """
 from hack.target import reach
 target = reach("default", has_node=True)
@@ -142,7 +140,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing(
         return apiserver.get(world).accepted
 
     try:
-        eventually(is_playing, "the demo's clients", STAGE_SECONDS)
+        eventually(is_playing, "the demo's clients")
     finally:
         demo.send_signal(signal.SIGINT)
         demo.wait()

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import grpc
-import pytest
 from hack.demo.world import tables
 from tests.e2e.load import TARGET
 from tests.e2e.objects import model
@@ -17,10 +16,7 @@ from tests.e2e.scenes import decided, revision, served
 from tests.integration.apiserver import Manifest
 
 from tidegate.api.names import METRICS_PORT
-from tidegate.runtime.serve.grpc_server import CONNECTION_SECONDS
 from tidegate.runtime.serve.messages import SERVICE, message_types
-
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 MODEL = "callers"
 CLIENTS = 4
@@ -100,7 +96,7 @@ def test_no_call_fails_while_a_new_version_takes_over(
         assert guarded is not None
         assert (guarded.status, guarded.reason) == ("False", "NothingCounted")
         with calling(f"{place.address(MODEL)}:80") as calls:
-            (before,) = eventually(lambda: calls.newest(60), "answers", 30)
+            (before,) = eventually(lambda: calls.newest(60), "answers")
 
             place.apply(manifest(artifacts["regression"]))
             decided(place, MODEL, "Promote", candidate)
@@ -108,11 +104,10 @@ def test_no_call_fails_while_a_new_version_takes_over(
             said = eventually(
                 lambda: calls.newest(1.0) - {before} if len(calls.newest(1.0)) == 1 else None,
                 "answers of the new model only",
-                3 * CONNECTION_SECONDS,
             )
-            eventually(lambda: not place.pods_of(stable), "the end of the old pods", 90)
+            eventually(lambda: not place.pods_of(stable), "the end of the old pods")
             ended = time.monotonic()
-            eventually(lambda: calls.answers[-1][0] > ended + 1, "answers after that", 30)
+            eventually(lambda: calls.answers[-1][0] > ended + 1, "answers after that")
             assert calls.newest(1.0) == said
         assert calls.failures == []
         assert len(calls.answers) > 200

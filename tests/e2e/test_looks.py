@@ -17,7 +17,7 @@ from tidegate.sidecar.monitor.prediction_log.parts import Parts
 
 NAME = "related"
 INTERVAL = timedelta(minutes=10)
-ROWS, SEEN_SECONDS = 600, 90
+ROWS = 600
 POLICY: Manifest = {
     "mode": "Advise",
     "signals": [
@@ -42,7 +42,7 @@ def test_lost_relations_are_seen_by_a_job(store: Store, artifacts: dict[str, Man
         _write(store, revision)
         place.apply(drift_policy(NAME, POLICY))
         try:
-            found = eventually(lambda: _found(place), "a finding", SEEN_SECONDS)
+            found = eventually(lambda: _found(place), "a finding")
         finally:
             place.delete("driftpolicies", NAME)
     assert found.level == "Breach", found.message

@@ -10,7 +10,6 @@ from tests.e2e.store import Store
 from tests.integration.apiserver import Manifest
 
 NAME = "logged"
-WRITTEN_SECONDS = 60
 ENOUGH = 50
 
 
@@ -20,7 +19,7 @@ def test_predictions_are_in_the_bucket(store: Store, artifacts: dict[str, Manife
     manifest = model(NAME, artifacts["tree"], canary({"setWeight": 50}, metrics=(ERRORS,)))
     manifest["spec"]["serving"]["sidecar"]["log"] = log
     with served(place, manifest) as revision, clients(place, NAME) as load:
-        eventually(lambda: len(load.answers) >= ENOUGH, f"{ENOUGH} answers", WRITTEN_SECONDS)
+        eventually(lambda: len(load.answers) >= ENOUGH, f"{ENOUGH} answers")
         load.stop()
     answers = len(load.answers)
     prefix = f"logs/model={NAME}/revision={revision}/"
@@ -31,7 +30,7 @@ def test_predictions_are_in_the_bucket(store: Store, artifacts: dict[str, Manife
         lines = b"".join(bodies).decode().splitlines()
         return lines if len(lines) >= answers else None
 
-    lines = [json.loads(line) for line in eventually(stored, "the flush", WRITTEN_SECONDS)]
+    lines = [json.loads(line) for line in eventually(stored, "the flush")]
     assert len(lines) == len({line["id"] for line in lines}) == answers, "each answer once"
     assert {line["track"] for line in lines} == {"stable"}
     assert all(None not in line["features"].values() for line in lines)

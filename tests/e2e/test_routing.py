@@ -4,7 +4,6 @@ import json
 import urllib.request
 from collections import defaultdict
 
-import pytest
 from hack.demo.world import tables
 from tests.e2e.load import cases
 from tests.e2e.objects import ERRORS, canary, model
@@ -15,8 +14,6 @@ from tests.integration.apiserver import Manifest
 from tidegate.api.meta import parse_timestamp
 from tidegate.api.names import HEADER_ID
 from tidegate.evidence.ids import parse
-
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
 MODEL = "routed"
 AGREEMENT: Manifest = {
@@ -72,8 +69,8 @@ def test_copies_testers_and_sessions(delivery: Place, artifacts: dict[str, Manif
             "copies for the candidate",
         )
         # The step begins before there are pods for it.
-        theirs = eventually(lambda: uids(place.pods_of(candidate)), "the candidate's pods", 30)
-        eventually(lambda: answered_by(place, x_tester="yes") in theirs, "a tester's answer", 60)
+        theirs = eventually(lambda: uids(place.pods_of(candidate)), "the candidate's pods")
+        eventually(lambda: answered_by(place, x_tester="yes") in theirs, "a tester's answer")
         assert answered_by(place, x_tester="no") in uids(place.pods_of(stable))
 
         proven = decided(place, MODEL, "Advance", candidate)
@@ -86,7 +83,7 @@ def test_copies_testers_and_sessions(delivery: Place, artifacts: dict[str, Manif
         until_then = [a for a in load.answers if a.at < parse_timestamp(proven.at).timestamp()]
         assert len(until_then) >= 200
         assert not {a.pod for a in until_then} & theirs, "no client has met the candidate"
-        eventually(lambda: load.answered_by(theirs), "a client's answer of the candidate", 30)
+        eventually(lambda: load.answered_by(theirs), "a client's answer of the candidate")
         met = defaultdict(set)
         for patient in range(12):
             for _ in range(4):

@@ -20,8 +20,6 @@ from tests.integration.apiserver import Manifest
 
 from tidegate.api.v1alpha1.training_job import TrainingJob
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
-
 MODEL = "broken"
 DELIVERY = canary({"setWeight": 50}, {"analysis": {}}, metrics=(ERRORS,)) | {
     "progressDeadline": "40s"
@@ -53,7 +51,7 @@ def test_outage_of_the_object_store_is_waited_for(outage: Store) -> None:
     outage.put({"first": tables.stored()["first.csv"]})
     with outage.outage():
         place.apply(training_job("patient", training("first", TREE)))
-        told = eventually(lambda: _outage(place), "a word about the outage", 90)
+        told = eventually(lambda: _outage(place), "a word about the outage")
         assert "tries again" in told
 
     artifact = trained(place, "patient")
@@ -108,7 +106,7 @@ def test_mistakes_are_named_and_publish_nothing(delivery: Place, store: Store) -
         delivery.apply(training_job(name, spec))
 
     for name, (_, condition, reason, words) in MISTAKES.items():
-        job = eventually(partial(_failed, delivery, name), f"TrainingJob {name} to fail", 90)
+        job = eventually(partial(_failed, delivery, name), f"TrainingJob {name} to fail")
         ready = job.status.condition("Ready")
         told = job.status.condition(condition)
         assert ready is not None

@@ -1,11 +1,8 @@
 """Install, upgrade and uninstall on a real cluster, in a namespace for restricted pods."""
 
-import pytest
 from tests.e2e.chart.conftest import NAME, Release
 from tests.integration.apiserver import wait_until
 from tests.integration.crds.samples import SAMPLES, edited
-
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 DEPLOYMENT = f"/apis/apps/v1/{{namespace}}/deployments/{NAME}"
 KEY = f"/api/v1/{{namespace}}/secrets/{NAME}-signing-key"
