@@ -38,6 +38,7 @@ METRICS = "spec.delivery.analysis.metrics"
 ERRORS, LATENCY, PREDICTIONS, ACCURACY, AGREEMENT, CONVERSION, LENGTH = (
     f"{METRICS}.{n}" for n in range(7)
 )
+AGREED = {"name": "a", "source": "PairedDisagreement", "maxRate": "0.1", "onBreach": "Hold"}
 SHADOW = {"shadow": {"percent": 5, "minSamples": 300}}
 CHECKS = "spec.data.validation.rules"
 ROWS, MISSING, RANGE, ALLOWED, UNIQUE, BALANCE = (f"{CHECKS}.{n}" for n in range(6))
@@ -53,7 +54,7 @@ UNWATCHED: Edits = {
     "spec.monitoring": {},
     METRICS: [
         {"name": "e", "source": "ErrorRate", "maxAbsoluteIncrease": "0.01", "onBreach": "Hold"},
-        {"name": "a", "source": "PairedDisagreement", "maxRate": "0.1", "onBreach": "Hold"},
+        AGREED,
     ],
 }
 
@@ -85,6 +86,12 @@ MODEL = {
     "a shadow step and a metric of source PairedDisagreement need each other: one makes the "
     "copies, the other judges them": Pair(
         "model-full", {f"{STEPS}.0": {"setWeight": 1}}, {f"{STEPS}.2": SHADOW}
+    ),
+    "canary.steps[].analysis needs a metric of another source than PairedDisagreement: that one "
+    "has been decided by the shadow step": Pair(
+        "model-full",
+        {METRICS: [AGREED]},
+        {METRICS: [AGREED], STEPS: [SHADOW, {"setWeight": 5}]},
     ),
     "strategy takes one of canary and immediate": Pair(
         "model-immediate", {"spec.delivery.strategy.canary": {"steps": [{"setWeight": 5}]}}

@@ -281,6 +281,14 @@ class Delivery(ApiModel):
             "a shadow step and a metric of source PairedDisagreement need each other: one makes "
             "the copies, the other judges them",
         ),
+        Rule(
+            "!has(self.analysis.metrics) || "
+            "self.analysis.metrics.exists(m, m.source != 'PairedDisagreement') || "
+            "!(has(self.strategy) && has(self.strategy.canary) "
+            "&& self.strategy.canary.steps.exists(s, has(s.analysis)))",
+            "canary.steps[].analysis needs a metric of another source than PairedDisagreement: "
+            "that one has been decided by the shadow step",
+        ),
     )
 
     strategy: Strategy | None = None
