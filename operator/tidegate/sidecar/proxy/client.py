@@ -50,7 +50,6 @@ class Client(asyncio.Protocol):
         self._head: RequestHead | None = None  # the last one: the next is the same, most often
         self._patience = Patience()
         self._slow = False  # the client does not take its answer as fast as it comes
-        self._congested = False  # the upstream does not take the request as fast as it comes
         self._paused = False
         self._tunnel = False
         self._ended = False  # the client sends no more, but may well wait for its answer
@@ -176,7 +175,7 @@ class Client(asyncio.Protocol):
         waiting = len(self._inbox)
         if self._exchange is not None and self._exchange.waiting:
             waiting += sum(map(len, self._exchange.waiting))
-        pause = self._congested or waiting > BUFFER_BYTES
+        pause = waiting > BUFFER_BYTES or self._is_upstream_congested()
         if pause == self._paused or self._closing:
             return
         self._paused = pause
@@ -184,6 +183,15 @@ class Client(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+    def _is_upstream_congested(self) -> bool:
+        """Whether it does not take the request as fast as it comes.
+
+        Between two requests that does not matter: the next one may go to another.
+        """
+        upstream = self._upstream
+        in_use = self._exchange is not None or self._tunnel
+        return in_use and upstream is not None and upstream.congested
 
     # The upstream's side
 
@@ -196,7 +204,6 @@ class Client(asyncio.Protocol):
                 upstream.close()
             upstream = self._upstreams[target] = Upstream(self, target, self._loop)
         self._upstream = upstream
-        self._congested = False
 
     def _send(self) -> None:
         """Pass on what there is of the request."""
@@ -258,8 +265,7 @@ class Client(asyncio.Protocol):
         """A monitor is soon back: 503 asks the client to try again, which 502 does not."""
         return 503 if exchange.route.target is self._desk.monitor else 502
 
-    def upstream_congested(self, *, congested: bool) -> None:
-        self._congested = congested
+    def upstream_pace_changed(self) -> None:
         self._patience.moved = True
         self._regulate()
 

@@ -98,7 +98,7 @@ class Lane:
     def upstream_ended(self) -> bool:
         return False
 
-    def upstream_congested(self, *, congested: bool) -> None:
+    def upstream_pace_changed(self) -> None:
         """A copy is written at once: it is small enough to lie in the connection's buffer."""
 
     def answer_begins(self, head: ResponseHead) -> None:

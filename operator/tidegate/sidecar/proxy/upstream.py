@@ -30,7 +30,7 @@ class Owner(Protocol):
     def upstream_unreachable(self) -> None: ...
     def upstream_ended(self) -> bool: ...
     def upstream_lost(self) -> None: ...
-    def upstream_congested(self, *, congested: bool) -> None: ...
+    def upstream_pace_changed(self) -> None: ...
     def answer_begins(self, head: ResponseHead) -> None: ...
     def answer_part(self, part: bytes) -> None: ...
     def answer_ends(self) -> None: ...
@@ -55,6 +55,8 @@ class Upstream(asyncio.Protocol):
         self._tunnel = False
         self.connected = False
         self.paused = False
+        self.congested = False
+        """The other end does not take what is sent as fast as it comes."""
         self.closed = False
         self._connecting = loop.create_task(self._connect(target))
 
@@ -71,7 +73,7 @@ class Upstream(asyncio.Protocol):
                 self._owner.upstream_unreachable()
 
     def reusable(self, now: float) -> bool:
-        return not self.closed and now - self.read_at < IDLE_SECONDS
+        return not (self.closed or self.congested) and now - self.read_at < IDLE_SECONDS
 
     @property
     def unsent(self) -> int:
@@ -113,10 +115,12 @@ class Upstream(asyncio.Protocol):
         self.closed = True
         if self._transport is None:
             return
-        if self._method is None:
+        if self._method is None and not self.unsent:
             self._transport.close()
         else:
-            self._transport.abort()  # somebody may be at work on an answer that nobody wants
+            # Somebody may be at work on an answer that nobody wants, or has answered without
+            # having read everything, and may never do so.
+            self._transport.abort()
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,11 +133,13 @@ class Upstream(asyncio.Protocol):
 
     @override
     def pause_writing(self) -> None:
-        self._owner.upstream_congested(congested=True)
+        self.congested = True
+        self._owner.upstream_pace_changed()
 
     @override
     def resume_writing(self) -> None:
-        self._owner.upstream_congested(congested=False)
+        self.congested = False
+        self._owner.upstream_pace_changed()
 
     @override
     def data_received(self, data: bytes) -> None:
