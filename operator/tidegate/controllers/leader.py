@@ -77,14 +77,21 @@ class Leadership:
     async def release(self) -> None:
         """Let another replica lead at once; without it, it waits for the Lease to expire."""
         try:
-            async with asyncio.timeout(RETRY_SECONDS):
-                lease = await self._kube.get(LEASES, self._namespace, LEASE_NAME)
-                if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
-                    spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-                    await self._kube.replace({**lease, "spec": spec})
+            async with asyncio.timeout(RENEW_DEADLINE_SECONDS):
+                # A renewal that was cancelled may yet arrive, and come in between.
+                while not await self._let_go():
+                    pass
         except (TidegateError, TimeoutError) as error:
             logger.warning("the Lease could not be released: %r", error)
         self._mine = self.renewed_at = None
+
+    async def _let_go(self) -> bool:
+        """Whether the Lease is not ours any more, or never was."""
+        lease = await self._kube.get(LEASES, self._namespace, LEASE_NAME)
+        if lease is None or lease["spec"].get("holderIdentity") != self._identity:
+            return True
+        spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        return await self._kube.replace({**lease, "spec": spec}) is not None
 
     async def _try(self) -> bool:
         """Take or renew the Lease; whether it is ours now."""
