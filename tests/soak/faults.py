@@ -14,8 +14,12 @@ from tests.integration.runtime.programs import S3Server
 from tests.soak.pods import Pod
 from tests.unit.sidecar.harness import routing
 
+from tidegate.evidence.windows import SLOT_SECONDS
+
 KILL_PAUSE_SECONDS = 12.0  # a monitor that dies young again and again is waited for 10 s
 CLOCK_ERROR_SECONDS = 15.0  # tokens and the collector bear with half a minute
+FAR_SECONDS = (40.0, 900.0, 20_000.0, 1e6)  # a minute, minutes, hours, days
+ANEW_SECONDS = 2 * SLOT_SECONDS  # until a pod counts again whose clock was far ahead
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Faults:
             "store blocked": self._block_store,
             "store killed": self._kill_store,
             "clock stepped": self._step_clock,
+            "clock far off": self._throw_clock,
         }
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -152,8 +157,17 @@ class Faults:
             await starting  # a thread can't be interrupted, and what it starts has to be ended
 
     async def _step_clock(self) -> None:
-        pod = self._unlucky
         error = self._rng.uniform(-CLOCK_ERROR_SECONDS, CLOCK_ERROR_SECONDS)
+        # What was closed ahead of time stays closed: until then all counts in one slot.
+        await self._set_clock(error, max(error, 0.0))
+
+    async def _throw_clock(self) -> None:
+        error = self._rng.choice(FAR_SECONDS) * self._rng.uniform(1.0, 2.0)
+        await self._set_clock(self._rng.choice([error, -error]), ANEW_SECONDS)
+
+    async def _set_clock(self, error: float, settling: float) -> None:
+        """Set it wrong for a while; `settling`: how long that can be seen afterwards."""
+        pod = self._unlucky
         trouble = Trouble(pod.uid, time.time())
         self._world.troubles.append(trouble)
         pod.set_clock(error)
@@ -161,5 +175,4 @@ class Faults:
             await asyncio.sleep(self._rng.uniform(1.0, 8.0))
         finally:
             pod.set_clock(0.0)
-        # What was closed ahead of time stays closed: until then all counts in one slot.
-        trouble.ended = time.time() + max(error, 0.0)
+        trouble.ended = time.time() + settling

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.ports import free_port
-from tests.unit.sidecar.harness import KEY, STABLE, eventually
+from tests.unit.sidecar.harness import DEADLINE_SECONDS, KEY, STABLE, eventually
 
 from tidegate.controllers.collector import Member
 from tidegate.evidence.windows import SLOT_SECONDS, Report, slot_of
@@ -72,7 +72,7 @@ class Pod:
 
     async def next_monitor(self) -> None:
         """Kill the one that is there once it has what was sent, and wait for another."""
-        await self.channel.drain(5)
+        await self.channel.drain(DEADLINE_SECONDS)
         (before,) = monitors()
         os.kill(before, signal.SIGKILL)
 
@@ -110,7 +110,7 @@ async def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     yield running
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await running.supervisor.stop(10)
+    await running.supervisor.stop(DEADLINE_SECONDS)
 
 
 async def test_a_clock_set_back_before_a_new_monitor_has_nothing_counted_twice(pod: Pod) -> None:
@@ -121,11 +121,11 @@ async def test_a_clock_set_back_before_a_new_monitor_has_nothing_counted_twice(p
     assert (await pod.heard(lambda r: r.closed_through > first)).counted == 5
     latest = slot_of(pod.now)
 
-    pod.now -= 10 * SLOT_SECONDS
+    pod.now -= 2.5 * SLOT_SECONDS
     pod.ask(4)
     await pod.next_monitor()  # seven go with it: their slot was still open
     pod.ask(2)
-    pod.now += 2 * SLOT_SECONDS
+    pod.now += SLOT_SECONDS
     pod.ask(1)
     report = await pod.heard(lambda r: r.counted == 12)
     assert (report.first_slot, report.closed_through) == (latest + 1, latest)

@@ -179,6 +179,11 @@ class Answers:
         for number in [n for n, origin in self._origins.items() if origin.key.slot <= oldest]:
             self._forget(number)
 
+    def forget_from(self, slot: int) -> None:
+        """Drop the blocks of that slot and later ones: their time has not come."""
+        for number in [n for n, origin in self._origins.items() if origin.key.slot >= slot]:
+            self._forget(number)
+
 
 def _is_label(key: str) -> bool:
     """Whether a text is short, and one that can be told: no half of a surrogate pair."""

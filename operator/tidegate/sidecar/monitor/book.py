@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import UNDRAWN, BlockKey, Counts, slot_of
 from tidegate.sidecar.monitor.payloads import Columns
+from tidegate.traffic.signing import CLOCK_SKEW_SECONDS
 
 CLOSING_SECONDS = 2.0  # answers that come later count in the oldest slot that is still open
 SLOTS_KEPT = 360  # an hour
@@ -146,6 +147,14 @@ class Book:
         self._pending_bytes -= block.pending_bytes
         block.pending = []
         block.pending_rows = block.pending_bytes = 0
+
+    def is_ahead(self, now: float) -> bool:
+        """Whether it has counted in slots that are far from now: the clock was set back.
+
+        The operator takes nothing of such slots, and none would come behind them for as long as
+        the clock was ahead.
+        """
+        return max(self.closed_through, *self._in_slot, 0) > slot_of(now + CLOCK_SKEW_SECONDS)
 
     def mark(self, now: float, counted: int) -> None:
         """All that was finished before that time is here: close the slots that are over.

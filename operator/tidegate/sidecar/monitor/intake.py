@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable
 
@@ -23,6 +24,8 @@ from tidegate.traffic.routing import Member, Routing
 
 DEFAULT_HORIZON_SECONDS = 86400
 _REJECTED = frozenset({400, 422})
+
+logger = logging.getLogger(__name__)
 
 
 class Intake:
@@ -66,12 +69,20 @@ class Intake:
             case Kind.TALLY:
                 self._take_tally(record)
             case Kind.MARK:
+                if self.book.is_ahead(record.arrival):
+                    self._begin_anew(slot_of(record.arrival) + 1)
                 self.book.mark(record.arrival, record.sequence)
                 if record.request:
                     self.totals.relayed = Relayed(**json.loads(record.request))
             case Kind.PAIRED:
                 key = self.book.key(slot_of(record.arrival), record.generation, record.revision)
                 self._take_pairs(key, judged(record, self._edges()), 1)
+
+    def _begin_anew(self, first_slot: int) -> None:
+        """Count as if an earlier monitor had died: what this one has is lost, and told as lost."""
+        logger.warning("the clock was set back far: counting begins anew at slot %d", first_slot)
+        self.book = Book(self.profile, first_slot)
+        self.answers.forget_from(first_slot)
 
     @property
     def generation(self) -> int:

@@ -4,16 +4,19 @@ When the monitor can't keep up or is down, copies are dropped and counted in the
 tallies go out with the next mark: the number of requests and errors stays exact.
 
 Between the records go marks that tell the time. The monitor closes slots by them and not by its own
-clock, so that however late it reads, each request counts in the slot in which it arrived.
+clock, so that however late it reads, each request counts in the slot in which it arrived. A clock
+that is set back far is told at once: the monitor has to begin anew.
 """
 
 import asyncio
 import socket
 from collections import deque
 from itertools import accumulate
+from math import inf
 
 from tidegate.sidecar.proxy.ledger import Ledger
 from tidegate.sidecar.records import Kind, Record, pack
+from tidegate.traffic.signing import CLOCK_SKEW_SECONDS
 
 QUEUE_LIMIT_BYTES = 8 << 20
 BATCH_BYTES = 256 << 10  # about what a socket takes at once
@@ -37,6 +40,7 @@ class Channel:
         self._blocked = False
         self._mark = b""  # the one that waits; a monitor that stands still needs no second one
         self._counted = 0
+        self._now = inf  # at the last mark, told or not; unknown before the first one
         self.marked = 0.0
         """The latest time that was told."""
 
@@ -64,6 +68,8 @@ class Channel:
         """Hand over a record, or count it if there is no room for it."""
         if record.kind in REQUESTS:
             self._counted += 1
+        if record.arrival > self._now + CLOCK_SKEW_SECONDS:
+            record = record._replace(arrival=self._now)  # the clock was set since it came
         data = pack(record)
         full = self._queued_bytes + len(data) > QUEUE_LIMIT_BYTES
         if full and record.kind is not Kind.ROUTING:  # routing is small, rare, and needed
@@ -83,6 +89,8 @@ class Channel:
     ) -> None:
         """Count a request of which there is nothing more to tell."""
         self._counted += 1
+        if arrival > self._now + CLOCK_SKEW_SECONDS:
+            arrival = self._now
         self._ledger.count(kind, status, arrival, generation, revision, latency)
 
     def mark(self, now: float, relayed: bytes = b"") -> None:
@@ -90,13 +98,15 @@ class Channel:
 
         `relayed`: what was counted of connections that are passed on unread.
         """
-        if self._mark:
+        was_set_back = now < self._now - CLOCK_SKEW_SECONDS
+        self._now = now if was_set_back else max(self._now, now)
+        if self._mark and not was_set_back:
             return
         for record in self._ledger.drain():
             self._put(pack(record))
         mark = Record(Kind.MARK, arrival=now, sequence=self._counted, request=relayed)
         self._mark = pack(mark)
-        self.marked = max(self.marked, now)
+        self.marked = self._now
         self._put(self._mark)
         self._schedule()
 
