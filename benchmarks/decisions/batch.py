@@ -57,16 +57,22 @@ class _Mixture:
         """A slot's evidence for each run and alternative, of the runs that it tells something."""
         test = self._test
         begins = (tells & (self._slots < test.horizon))[:, None]
-        begun = np.logaddexp(self._late, math.log(test.restart / test.horizon))
+        begun = np.logaddexp(self._late, 0.0)
         step = np.where(tells[:, None], step, 0.0)
         self._late = np.where(begins, begun, self._late) + step
         self._early = self._early + step
         self._slots = self._slots + tells
 
-    def log_e(self) -> Floats:
-        both = [self._early + math.log1p(-self._test.restart), self._late]
-        started = np.concatenate([self._log_prior + part for part in both], axis=1)
-        waiting = self._test.restart * np.maximum(0.0, 1 - self._slots / self._test.horizon)
+    def log_e(self, phi: Floats) -> Floats:
+        """Divided by each run's own divisor."""
+        return np.minimum(self._divided(np.ones(phi.size)), self._divided(phi))
+
+    def _divided(self, phi: Floats) -> Floats:
+        test = self._test
+        early = self._early / phi[:, None] + math.log1p(-test.restart)
+        late = self._late / phi[:, None] + math.log(test.restart / test.horizon)
+        started = np.concatenate([self._log_prior + part for part in (early, late)], axis=1)
+        waiting = test.restart * np.maximum(0.0, 1 - self._slots / test.horizon)
         with np.errstate(divide="ignore"):
             return np.logaddexp(np.logaddexp.reduce(started, axis=1), np.log(waiting))
 
@@ -76,21 +82,23 @@ class _Clusters:
 
     def __init__(self, test: Test, runs: int, bins: int = 2) -> None:
         self._given = None if test.dispersion == "auto" else test.dispersion
-        self._sums = np.zeros((4, runs))
+        self._sums, self._rows = np.zeros((4, runs)), np.zeros((2, runs))
         self._arms = np.zeros((2, runs, bins))
         self._last = np.zeros((2, runs, bins))
 
-    def before(self, slot: Floats) -> Floats:
-        """The divisor of this slot's evidence for each run, known before it; then learn from it."""
+    def after(self, slot: Floats) -> Floats:
+        """The divisor of each run's evidence, after one more slot."""
         if self._given is not None:
             return np.full(slot.shape[1], self._given)
+        smaller = slot.sum(-1).min(axis=0)
+        self._rows += np.array([smaller, smaller**2])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._observe(slot)
+            whole_slots = np.where(self._rows[0] > 0, self._rows[1] / self._rows[0], np.inf)
         scatter, expected, split, variance = self._sums
         phi = (PRIOR_EVENTS * BEFORE_HARM + scatter) / (PRIOR_EVENTS + expected)
         by_split = (SPLIT_PRIOR * phi + split) / (SPLIT_PRIOR + variance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            self._observe(slot)
-        smaller = slot.sum(-1).min(axis=0)
-        return np.asarray(np.maximum(1.0, np.minimum(np.minimum(phi, by_split), smaller)))
+        return np.asarray(np.maximum(1.0, np.minimum(np.minimum(phi, by_split), whole_slots)))
 
     def _observe(self, slot: Floats) -> None:
         n, o = slot.sum(-1), self._last.sum(-1)
@@ -118,21 +126,19 @@ class _Clusters:
 
 def _ratio(test: RatioTest, errors: Errors) -> Floats:
     runs, slots = errors.n1.shape
-    steps = np.exp2(np.arange(1, ratio.FARTHEST_STEP + 1) / ratio.STEPS_PER_OCTAVE)
-    mixture = _Mixture(test, runs, -np.log(steps) - math.log((1 / steps).sum()))
+    steps, mixture = ratio.STEPS, _Mixture(test, runs, ratio.LOG_PRIOR)
     clusters, found = _Clusters(test, runs), np.empty((runs, slots))
     tolerated = 1.0 + test.tol
     normaliser = ratio.log_normaliser if test.tol == 0 else ratio.log_normaliser_of_rates
     for slot in range(slots):
         k1, n1, k0, n0 = _column(errors, slot)
-        phi = clusters.before(np.array([[k1, n1 - k1], [k0, n0 - k0]]).transpose(0, 2, 1))
+        phi = clusters.after(np.array([[k1, n1 - k1], [k0, n0 - k0]]).transpose(0, 2, 1))
         m = k1 + k0
         informative = (n1 > 0) & (n0 > 0) & (m > 0)
         rows = np.where(informative, [n1, n0, m], 1)[..., None]  # others would divide by nothing
         better, base = (normaliser(psi, *rows) for psi in (tolerated * steps, tolerated))
-        step = k1[:, None] * np.log(steps) - (better - base)
-        mixture.add(step / phi[:, None], informative)
-        found[:, slot] = mixture.log_e()
+        mixture.add(k1[:, None] * np.log(steps) - (better - base), informative)
+        found[:, slot] = mixture.log_e(phi)
     return found
 
 
@@ -143,7 +149,7 @@ def _difference(test: DifferenceTest, errors: Errors) -> Floats:
     level, known = np.zeros((2, runs)), np.zeros(runs, bool)
     for slot in range(slots):
         k1, n1, k0, n0 = _column(errors, slot)
-        phi = clusters.before(np.array([[k1, n1 - k1], [k0, n0 - k0]]).transpose(0, 2, 1))
+        phi = clusters.after(np.array([[k1, n1 - k1], [k0, n0 - k0]]).transpose(0, 2, 1))
         rate = ((level[0] + 0.1) / (level[1] + 0.2))[:, None]
         smallest = difference.SMALLEST_RATE
         q1 = (rate + test.tol * (1 + difference.EXCESS)).clip(smallest, 1 - smallest)
@@ -151,11 +157,11 @@ def _difference(test: DifferenceTest, errors: Errors) -> Floats:
         step = log_bet(k1[:, None], rows1, k0[:, None], rows0, q1, rate, test.tol)
         step = np.where(q1 - rate > test.tol, step, 0.0)
         both = (n1 > 0) & (n0 > 0)
-        mixture.add(step / phi[:, None], both & known)
+        mixture.add(step, both & known)
         keep = np.maximum(difference.LEVEL_MEMORY, 1 - n0 / difference.LEVEL_ROWS)
         level = np.where(both, keep * level + np.array([k0, n0]), level)
         known |= both
-        found[:, slot] = mixture.log_e()
+        found[:, slot] = mixture.log_e(phi)
     return found
 
 
@@ -194,15 +200,15 @@ def _shift(test: ShiftTest, histograms: Histograms) -> Floats:
     for slot in range(slots):
         counted = np.array([histograms.h1[:, slot], histograms.h0[:, slot]], np.float64)
         counts = np.concatenate([counted, unused], axis=-1)
-        phi = clusters.before(counts)
+        phi = clusters.after(counts)
         both = (counts.sum(-1) > 0).all(axis=0)
         step = np.zeros(runs)
         bets = both & known
         step[bets] = _shift_step(test, past[:, bets], counts[:, bets])
-        mixture.add((step / phi)[:, None], bets)
+        mixture.add(step[:, None], bets)
         past = np.where(both[:, None], shift.MEMORY * past + counts, past)
         known |= both
-        found[:, slot] = mixture.log_e()
+        found[:, slot] = mixture.log_e(phi)
     return found
 
 

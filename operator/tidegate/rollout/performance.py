@@ -65,8 +65,8 @@ def _evidence(labels: Series[Labels], bound: float, session: int | None) -> floa
     for window in labels.in_order:
         wrong = labelled = 0.0
         for slot in window:
-            # Known before the slot: a divisor that the slot itself had chosen would bias it.
-            alike = session or clusters.of_harm(slot.labelled)
+            # Known before the slot: the detector begins anew, and forgets no slot's own divisor.
+            alike = session or max(1.0, min(clusters.of_harm(), slot.labelled))
             wrong, labelled = wrong + slot.wrong / alike, labelled + slot.labelled / alike
             _observe(clusters, slot)
         detector.update(wrong, labelled)
@@ -82,7 +82,7 @@ def _alike(slots: Iterable[Labels], session: int | None) -> float:
 
 
 def _observe(clusters: Dispersion, slot: Labels) -> None:
-    clusters.observe((slot.wrong, slot.labelled - slot.wrong), (0, 0))
+    clusters.observe((slot.wrong, slot.labelled - slot.wrong))
 
 
 def _smallest_accuracy(signal: Signal, profile: Profile) -> float | None:

@@ -159,8 +159,7 @@ class LatencyTracker(CountTracker[RatioTest]):
     def fold(self, candidate: Counts, stable: Counts) -> None:
         h1, h0 = _histogram(candidate.latency), _histogram(stable.latency)
         (table,) = latency_tables(h1, h0, self._past, (self._quantile,), self._tolerated_bins)
-        harm, _ = self.test.phi(min(h1.sum(), h0.sum()))
-        self._shift.update(h1, h0, self._past, self._quantile, phi=harm)
+        self._shift.update(h1, h0, self._past, self._quantile)
         self.test.update(*table)
         self._past = decayed(self._past, h0)
         self._count(h1.sum(), h0.sum())
@@ -170,7 +169,8 @@ class LatencyTracker(CountTracker[RatioTest]):
     def estimate(self, alpha: float) -> Estimate:
         shift = self._shift.estimate()
         value = None if shift is None else increase_of_bins(shift)
-        return Estimate(value, *map(increase_of_bins, self._shift.interval(alpha)))
+        harm, _ = self.test.phi()
+        return Estimate(value, *map(increase_of_bins, self._shift.interval(alpha, harm)))
 
     @override
     def state(self) -> dict[str, Any]:

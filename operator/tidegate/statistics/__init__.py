@@ -24,6 +24,7 @@ from tidegate.statistics.latency import (
     quantile_bin,
 )
 from tidegate.statistics.mean import MeanTest
+from tidegate.statistics.mixture import Mixture
 from tidegate.statistics.quantile import QuantileShift
 from tidegate.statistics.rate import RateTest
 from tidegate.statistics.ratio import RatioTest, ratio_grid
@@ -35,6 +36,7 @@ __all__ = [
     "Dispersion",
     "DriftDetector",
     "MeanTest",
+    "Mixture",
     "QuantileShift",
     "RateDetector",
     "RateTest",

@@ -12,6 +12,7 @@ from scipy.special import xlog1py
 
 from tidegate.statistics.dispersion import Dispersion, check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
+from tidegate.statistics.mixture import Mixture
 
 LEVEL_MEMORY = 0.9  # the level of stable is followed over about ten slots ...
 LEVEL_ROWS = 2000  # ... or about this many rows, where slots are small
@@ -83,7 +84,7 @@ class DifferenceTest:
     Formula: `E_worse = sum_g w_g prod_slots bet(p + tol * (1 + x_g), p; edge = tol)` and
     `E_good = sum_g v_g prod_slots bet(p + tol * (1 - s_g), p; edge = tol)`, where p is stable's
     rate in earlier slots, `bet` is `exp(log_bet)`, `w_g ~ x_g^(-1/2)`, `v_g ~ s_g`. A share
-    `restart` of the prior mass of E_worse starts in later slots, as in `RatioTest`.
+    `restart` of the prior mass of E_worse starts in later slots (`Mixture`).
 
     Null of E_worse: in no slot is the difference above `tol`; null of E_good: in no slot is it
     below. The level may wander freely from slot to slot. The first slot only teaches the level.
@@ -109,13 +110,10 @@ class DifferenceTest:
         check_arguments(restart, horizon, dispersion)
         self.tol, self.restart, self.horizon = tol, restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion
-        self.slots = 0
-        """Slots with rows in both arms after the first; the others hold no evidence."""
         self._level = np.zeros(2)  # events and rows of stable, older slots forgotten
         self._pooled = np.zeros(2)  # weighted differences of the slots, and their weights
-        self._worse = np.zeros(EXCESS.size)
-        self._late = np.full(EXCESS.size, -np.inf)
-        self._good = np.zeros(SHORTFALL.size)
+        self._worse = Mixture(LOG_PRIOR_WORSE, restart, horizon)
+        self._good = Mixture(LOG_PRIOR_GOOD)
         self._edges = np.zeros(GRID.size)
         self._clusters = Dispersion()
         # What each bet is on: the rate above stable's (of the last ones it is not fixed), the edge.
@@ -126,24 +124,26 @@ class DifferenceTest:
         """Take in one closed slot."""
         if not (0 <= k1 <= n1 and 0 <= k0 <= n0):
             raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
-        phi = self.phi(min(n1, n0))
         self._clusters.observe((k1, n1 - k1), (k0, n0 - k0))
         if n1 == 0 or n0 == 0:
             return
         if self._pooled[1] > 0:
-            self._bet(k1, n1, k0, n0, *phi)
+            self._bet(k1, n1, k0, n0)
         weight = n1 * n0 / (n1 + n0)
         self._pooled = self._pooled + np.array([weight * (k1 / n1 - k0 / n0), weight])
         keep = max(LEVEL_MEMORY, 1 - n0 / LEVEL_ROWS)
         self._level = keep * self._level + np.array([k0, n0])
 
-    def phi(self, rows: float) -> tuple[float, float]:
-        """The divisors, for Fail and Pass, of a slot with so many rows in its smaller arm."""
-        if self.dispersion != "auto":
-            return self.dispersion, self.dispersion
-        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
+    @property
+    def slots(self) -> int:
+        """Slots with rows in both arms after the first; the others hold no evidence."""
+        return self._worse.slots
 
-    def _bet(self, k1: int, n1: int, k0: int, n0: int, harm: float, safety: float) -> None:
+    def phi(self) -> tuple[float, float]:
+        """The divisors of the evidence, for Fail and Pass."""
+        return self._clusters.divisors(self.dispersion)
+
+    def _bet(self, k1: int, n1: int, k0: int, n0: int) -> None:
         """Multiply the slot's e-values in; all rates bet on come from earlier slots."""
         level = float(self._level[0] + 0.1) / float(self._level[1] + 0.2)
         seen = np.full(GRID.size, level + self._mean_difference())
@@ -153,25 +153,17 @@ class DifferenceTest:
         first, points = EXCESS.size, self._above.size
         worse, good, shown = steps[:first], steps[first:points], steps[points:]
         # Near rate 1 no alternative is above the tolerance, and there is nothing to bet on.
-        worse = np.where(q1[:first] - level > self.tol, worse, 0.0)
-        if self.slots < self.horizon and self.restart > 0:
-            self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
-        self._late = self._late + worse / harm
-        self._worse = self._worse + worse / harm
-        self._good = self._good + good / safety
-        self._edges = self._edges + shown / harm
-        self.slots += 1
+        self._worse.add(np.where(q1[:first] - level > self.tol, worse, 0.0))
+        self._good.add(good)
+        self._edges = self._edges + shown
 
     def log_e_worse(self) -> float:
         """Evidence that the difference exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
-        early = LOG_PRIOR_WORSE + self._worse + math.log1p(-self.restart)
-        started = np.logaddexp.reduce(np.concatenate([early, LOG_PRIOR_WORSE + self._late]))
-        waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
-        return float(np.logaddexp(started, math.log(waiting)) if waiting > 0 else started)
+        return self._worse.log_e(self.phi()[0])
 
     def log_e_good(self) -> float:
         """Evidence that the difference is below the tolerance, in nats; pass at `ln(1/beta)`."""
-        return float(np.logaddexp.reduce(LOG_PRIOR_GOOD + self._good))
+        return self._good.log_e(self.phi()[1])
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
         """The differences not yet refuted at level alpha, valid at any time.
@@ -179,7 +171,7 @@ class DifferenceTest:
         Formula: edges d of `GRID` at which the product over slots of
         `bet(p + mean past difference, p; edge = d)` is below 1/alpha, widened by one grid step.
         """
-        kept = np.flatnonzero(self._edges < -math.log(alpha))
+        kept = np.flatnonzero(self._edges / self.phi()[0] < -math.log(alpha))
         grid = np.concatenate([[-1.0], GRID, [1.0]])
         if kept.size == 0:  # the difference has moved so far that no constant one explains it
             return -1.0, 1.0
@@ -204,12 +196,10 @@ class DifferenceTest:
             "restart": self.restart,
             "horizon": self.horizon,
             "dispersion": self.dispersion,
-            "slots": self.slots,
             "level": pack(self._level),
             "pooled": pack(self._pooled),
-            "worse": pack(self._worse),
-            "late": pack(self._late),
-            "good": pack(self._good),
+            "worse": self._worse.to_state(),
+            "good": self._good.to_state(),
             "edges": pack(self._edges),
             "clusters": self._clusters.to_state(),
         }
@@ -218,9 +208,9 @@ class DifferenceTest:
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The test as it was when `to_state` was called, bit for bit."""
         test = cls(**{name: state[name] for name in ("tol", "restart", "horizon", "dispersion")})
-        test.slots = int(state["slots"])
         test._level, test._pooled = unpack(state["level"]), unpack(state["pooled"])
-        test._worse, test._late = unpack(state["worse"]), unpack(state["late"])
-        test._good, test._edges = unpack(state["good"]), unpack(state["edges"])
+        test._worse.restored(state["worse"])
+        test._good.restored(state["good"])
+        test._edges = unpack(state["edges"])
         test._clusters = Dispersion.from_state(state["clusters"])
         return test

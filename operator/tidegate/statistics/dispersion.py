@@ -2,17 +2,17 @@
 
 Requests of one session, one batch, one broken upstream fail together. A test that takes them as
 independent loses most of the good candidates. Dividing the evidence by the size of such a cluster
-mends that exactly, if the size is known; here it is estimated, from slots that have passed.
+mends that exactly, if the size is known; here it is estimated, from all slots so far.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Literal, Self
 
 from tidegate.statistics.floats import pack, unpack
 
-PRIOR_EVENTS = 2.0  # the first guess counts like two events, so that it is forgotten in a few slots
+PRIOR_EVENTS = 1.5  # the first guess counts like so many, and is forgotten in a few slots
 BEFORE_HARM = 10.0  # nothing is rolled back on a single burst while clusters are still unknown ...
 BEFORE_SAFETY = 1.5  # ... but a service that never fails shows no clusters, and has to pass
 MOST_OF_A_PAIR = 3.0  # events; two slots are one comparison, however many rows they have
@@ -29,13 +29,13 @@ def check_arguments(restart: float, horizon: int, dispersion: float | Literal["a
 
 
 class Dispersion:
-    """The variance of counts over that of independent rows, at least 1; known before each slot.
+    """The variance of counts over that of independent rows, at least 1, from the slots so far.
 
     Formula: for two successive slots of an arm, c of n rows by bin, then c' of n', with pooled
     shares `r_j` and `N = (n + n') / 2`,
 
         S = sum_pairs w n n'/(n + n') sum_j (c_j/n - c'_j/n')^2 N / 2
-        V = sum_pairs w sum_j r_j (1 - r_j) N / 2,    phi = (2 p + S) / (2 + V)
+        V = sum_pairs w sum_j r_j (1 - r_j) N / 2,    phi = (1.5 p + S) / (1.5 + V)
 
     over both arms; w limits what a pair adds to V to three events for each degree of freedom.
     Independent rows make S and V equal in expectation, clusters of D rows make S D times V. The
@@ -46,14 +46,14 @@ class Dispersion:
     events happen; so how they split, `s = sum_j (k1_j - m_j q_j)^2 / 2` beside its variance v, is
     a second estimate, and the smaller one counts: `min(phi, (20 phi + s) / (20 + v))`.
 
-    No cluster inside a slot is larger than the rows of an arm in it: the divisor is at most those
-    of the smaller arm. Without that, a canary of one request in a slot, all of which fail, would be
-    taken for a single cluster of ten for minutes: events without exception have no scatter.
+    No cluster inside a slot is larger than the rows of an arm in it: the divisor is at most that of
+    whole slots, `sum_t n_t^2 / sum_t n_t`, n the rows of the smaller arm. Without that, a canary of
+    one request in a slot, all of which fail, would be taken for a single cluster of ten for
+    minutes: events without exception have no scatter.
 
-    Dividing log e-values by a number that was fixed before the slot, and is at least 1, keeps their
-    guarantee for independent rows (Jensen). Dividing by D keeps it for clusters of D rows
-    (Hoelder). The estimate sees clusters inside a slot; of one session that lasts for many slots it
-    knows nothing: give its length.
+    `Mixture` divides all evidence by the newest estimate: for independent rows any divisor of at
+    least 1 keeps the guarantee, also one that has seen the same slots. The estimate sees clusters
+    inside a slot; of one session that lasts for many slots it knows nothing: give its length.
     Source: W. Cochran, Biometrics 10 (1954); J. von Neumann, Annals of Mathematical Statistics 12
     (1941) (successive differences). Unit: rows.
 
@@ -71,25 +71,35 @@ class Dispersion:
         self._split = self._varied = 0.0  # s, v
         self._arms = [[0.0] * bins, [0.0] * bins]  # of candidate and stable, as Mantel-Haenszel
         self._last = [[0.0] * bins, [0.0] * bins]  # each arm's newest slot with rows
+        self._rows = [0.0, 0.0]  # of the smaller arm in each slot: their sum, and of their squares
 
-    def of_harm(self, rows: float = math.inf) -> float:
-        """The divisor for a Fail, of the next slot with so many rows in its smaller arm."""
-        return self._estimate(BEFORE_HARM, rows)
+    def of_harm(self) -> float:
+        """The divisor for a Fail."""
+        return self._estimate(BEFORE_HARM)
 
-    def of_safety(self, rows: float = math.inf) -> float:
-        """The divisor for a Pass, of the next slot with so many rows in its smaller arm."""
-        return self._estimate(BEFORE_SAFETY, rows)
+    def of_safety(self) -> float:
+        """The divisor for a Pass."""
+        return self._estimate(BEFORE_SAFETY)
 
-    def _estimate(self, before: float, rows: float) -> float:
+    def divisors(self, dispersion: float | Literal["auto"]) -> tuple[float, float]:
+        """For Fail and Pass: those that are given, or the estimates."""
+        if dispersion != "auto":
+            return dispersion, dispersion
+        return self.of_harm(), self.of_safety()
+
+    def _estimate(self, before: float) -> float:
         phi = (PRIOR_EVENTS * before + self._scattered) / (PRIOR_EVENTS + self._expected)
         by_split = (SPLIT_PRIOR * phi + self._split) / (SPLIT_PRIOR + self._varied)
-        return max(1.0, min(phi, by_split, float(rows)))
+        rows, squares = self._rows
+        return max(1.0, min(phi, by_split, squares / rows if rows else math.inf))
 
-    def observe(self, k1: Iterable[float], k0: Iterable[float]) -> None:
-        """Learn from a closed slot, after its evidence was divided by what was known before."""
+    def observe(self, k1: Sequence[float], k0: Sequence[float] | None = None) -> None:
+        """Learn from a closed slot, by bin; without `k0` there is but one arm."""
         # Few bins: plain floats take a tenth of the time of arrays.
-        slot = [float(k) for k in k1], [float(k) for k in k0]
+        slot = [float(k) for k in k1], [0.0] * len(k1) if k0 is None else [float(k) for k in k0]
         n1, n0 = sum(slot[0]), sum(slot[1])
+        rows = n1 if k0 is None else min(n1, n0)
+        self._rows = [self._rows[0] + rows, self._rows[1] + rows * rows]
         for arm, rows in ((0, n1), (1, n0)):
             if rows > 0:
                 scattered, expected = _scatter(slot[arm], self._last[arm])
@@ -108,14 +118,15 @@ class Dispersion:
     def to_state(self) -> str:
         """Everything that `from_state` needs, besides the number of bins."""
         sums = [self._scattered, self._expected, self._split, self._varied]
-        return pack([*sums, *chain(*self._arms, *self._last)])
+        return pack([*sums, *self._rows, *chain(*self._arms, *self._last)])
 
     @classmethod
     def from_state(cls, state: str, bins: int = 2) -> Self:
         """The estimate as it was when `to_state` was called, bit for bit."""
         known, values = cls(bins), unpack(state).tolist()
         known._scattered, known._expected, known._split, known._varied = values[:4]
-        arms = [values[4 + i * bins : 4 + (i + 1) * bins] for i in range(4)]
+        known._rows = values[4:6]
+        arms = [values[6 + i * bins : 6 + (i + 1) * bins] for i in range(4)]
         known._arms, known._last = arms[:2], arms[2:]
         return known
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tidegate.statistics.dispersion import check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
+from tidegate.statistics.mixture import Mixture
 
 LARGEST_BET = 0.95  # of the bet that a single pair could ruin
 STAKES = LARGEST_BET * np.exp2(-np.arange(0.0, 7.0))  # large for quiet metrics, small for noisy
@@ -58,8 +59,8 @@ class MeanTest:
         E_good  = sum_j w_j prod_pairs (1 - c_j g / b)
 
     over stakes c_j < 1, `w_j ~ sqrt(c_j)`. A share `restart` of the prior mass of E_worse starts in
-    later pairs, as in `RatioTest`. `dispersion` divides the logarithm of each factor: in how many
-    pairs the same session may have a part.
+    later pairs, and `dispersion` divides the evidence (`Mixture`): in how many pairs the same
+    session may have a part.
 
     Null of E_worse: whatever has happened before, the expectation of the next g is at most 0; null
     of E_good: at least 0. The factors are positive and their expectation is at most 1.
@@ -100,9 +101,7 @@ class MeanTest:
             raise ValueError(f"a change of {change:g} leaves the range of {low:g} to {high:g}")
         self._shown = _shown(low, high, relative=relative)
         self._grid = self._edges(self._shown)
-        self.pairs = 0
-        self._worse, self._good = np.zeros(STAKES.size), np.zeros(STAKES.size)
-        self._late = np.full(STAKES.size, -np.inf)
+        self._worse, self._good = Mixture(LOG_PRIOR, restart, horizon), Mixture(LOG_PRIOR)
         self._sums = np.zeros(5)  # u1, u0, u1^2, u1 u0, u0^2
         self._points = np.zeros(self._shown.size)
 
@@ -119,14 +118,15 @@ class MeanTest:
             raise ValueError(f"want two numbers, got {candidate}, {stable}")
         u1, u0 = (self._unit(x) for x in (candidate, stable))
         g = self._sign * float(self._edge.payoff(u1, u0)[0])
-        if self.pairs < self.horizon and self.restart > 0:
-            self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
-        harm = np.log1p(STAKES * g / self._most_good) / self.dispersion
-        self._late, self._worse = self._late + harm, self._worse + harm
-        self._good = self._good + np.log1p(-STAKES * g / self._most_harm) / self.dispersion
-        self._points = self._points + self._bet(u1, u0) / self.dispersion
+        self._points = self._points + self._bet(u1, u0)
+        self._worse.add(np.log1p(STAKES * g / self._most_good))
+        self._good.add(np.log1p(-STAKES * g / self._most_harm))
         self._sums = self._sums + np.array([u1, u0, u1 * u1, u1 * u0, u0 * u0])
-        self.pairs += 1
+
+    @property
+    def pairs(self) -> int:
+        """Windows that both had a value."""
+        return self._worse.slots
 
     def _unit(self, value: float) -> float:
         return (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
@@ -145,14 +145,11 @@ class MeanTest:
 
     def log_e_worse(self) -> float:
         """Evidence that the mean is beyond the tolerance, in nats; act at `ln(1/alpha)`."""
-        early = LOG_PRIOR + self._worse + math.log1p(-self.restart)
-        started = np.logaddexp.reduce(np.concatenate([early, LOG_PRIOR + self._late]))
-        waiting = self.restart * max(0.0, 1 - self.pairs / self.horizon)
-        return float(np.logaddexp(started, math.log(waiting)) if waiting > 0 else started)
+        return self._worse.log_e(self.dispersion)
 
     def log_e_good(self) -> float:
         """Evidence that the mean is within the tolerance, in nats; pass at `ln(1/beta)`."""
-        return float(np.logaddexp.reduce(LOG_PRIOR + self._good))
+        return self._good.log_e(self.dispersion)
 
     def means(self) -> tuple[float, float] | None:
         """The means of candidate and stable, each pair counting the same; None before the first."""
@@ -176,7 +173,7 @@ class MeanTest:
         `c = m / (v + m^2)` of the mean m and variance v of earlier g, limited so that the factor
         stays positive; widened by one grid step.
         """
-        kept = np.flatnonzero(self._points < -math.log(alpha))
+        kept = np.flatnonzero(self._points / self.dispersion < -math.log(alpha))
         low, high = self.low, self.high
         none = 1.0 if self.relative else 0.0  # what no change looks like
         if self.relative:
@@ -198,10 +195,8 @@ class MeanTest:
             "restart": self.restart,
             "horizon": self.horizon,
             "dispersion": self.dispersion,
-            "pairs": self.pairs,
-            "worse": pack(self._worse),
-            "late": pack(self._late),
-            "good": pack(self._good),
+            "worse": self._worse.to_state(),
+            "good": self._good.to_state(),
             "sums": pack(self._sums),
             "points": pack(self._points),
         }
@@ -211,10 +206,9 @@ class MeanTest:
         """The test as it was when `to_state` was called, bit for bit."""
         asked = ("change", "low", "high", "relative", "restart", "horizon", "dispersion")
         test = cls(**{name: state[name] for name in asked})
-        test.pairs = int(state["pairs"])
-        test._worse, test._late = unpack(state["worse"]), unpack(state["late"])
-        test._good, test._sums = unpack(state["good"]), unpack(state["sums"])
-        test._points = unpack(state["points"])
+        test._worse.restored(state["worse"])
+        test._good.restored(state["good"])
+        test._sums, test._points = unpack(state["sums"]), unpack(state["points"])
         return test
 
 

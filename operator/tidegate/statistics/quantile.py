@@ -28,8 +28,8 @@ class QuantileShift:
     past, `k1(s)` of the candidate's n1 beyond that bin moved by s; `N = n1 + n0`,
     `l(psi) = k1 ln psi - Z(psi)` with `Z = ratio.log_normaliser` for `k1(s) + k0` events, evidence
 
-        E_more = mean_a prod_slots exp(l(a) / phi)      against "the shift is at most s"
-        E_less = mean_a prod_slots exp(l(1/a) / phi)    against "it is at least s"
+        E_more = mean_a (prod_slots exp l(a))^(1/phi)      against "the shift is at most s"
+        E_less = mean_a (prod_slots exp l(1/a))^(1/phi)    against "it is at least s"
 
     The interval at level alpha are the shifts at which both are below 2/alpha. The estimate is the
     shift at which the candidate lies beyond as often as stable, slots compared inside themselves:
@@ -50,9 +50,7 @@ class QuantileShift:
         self._beyond = np.zeros(SHIFTS.size)  # sum of k1(s) n0/N
         self._expected = 0.0  # sum of k0 n1/N
 
-    def update(
-        self, h1: ArrayLike, h0: ArrayLike, past: ArrayLike, quantile: float, phi: float = 1.0
-    ) -> None:
+    def update(self, h1: ArrayLike, h0: ArrayLike, past: ArrayLike, quantile: float) -> None:
         """Take in a slot's histograms; `past` is stable's of earlier slots, empty for no past."""
         candidate, stable, known = (np.asarray(h, dtype=np.float64) for h in (h1, h0, past))
         n1, n0 = float(candidate.sum()), float(stable.sum())
@@ -67,15 +65,18 @@ class QuantileShift:
         k1 = tail[np.minimum(np.maximum(moved, 0), candidate.size)]
         k0 = float(stable[beyond:].sum())
         bound = log_normaliser(BETS, n1, n0, (k1 + k0)[:, None])
-        step = (k1[:, None] * LOG_BETS - bound) / phi
+        step = k1[:, None] * LOG_BETS - bound
         self._log_e = single(self._log_e + np.where(inside[:, None], step, 0.0))
         self._beyond = single(self._beyond + np.where(inside, k1 * n0 / (n1 + n0), 0.0))
         self._expected += k0 * n1 / (n1 + n0)
 
-    def interval(self, alpha: float) -> tuple[float, float]:
-        """The shifts, in bins, that are not refuted; valid at any time; infinite if unbounded."""
+    def interval(self, alpha: float, phi: float = 1.0) -> tuple[float, float]:
+        """The shifts, in bins, that are not refuted; valid at any time; infinite if unbounded.
+
+        `phi`: how many requests count as one (`Dispersion`).
+        """
         bar = math.log(2 / alpha)
-        mean = np.logaddexp.reduce(self._log_e, axis=-1) - math.log(RATIOS.size)
+        mean = np.logaddexp.reduce(self._log_e / phi, axis=-1) - math.log(RATIOS.size)
         larger, smaller = (np.flatnonzero(refuted) for refuted in mean >= bar)
         return (
             float(SHIFTS[larger[-1]]) if larger.size else -math.inf,

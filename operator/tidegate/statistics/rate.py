@@ -7,7 +7,8 @@ import numpy as np
 from scipy.special import betaln, xlog1py, xlogy
 
 from tidegate.statistics.dispersion import Dispersion, check_arguments
-from tidegate.statistics.floats import Floats, pack, unpack
+from tidegate.statistics.floats import Floats
+from tidegate.statistics.mixture import Mixture
 
 ABOVE = np.array([1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0])  # alternatives, in odds of the tolerance
 BELOW = np.array([0.8, 0.6, 0.4, 0.2, 0.1, 0.03])
@@ -37,12 +38,12 @@ class RateTest:
 
     Formula, for a slot with k events in n rows:
 
-        E_worse = sum_g w_g prod_slots (q_g/tol)^(k/phi) ((1-q_g)/(1-tol))^((n-k)/phi),  q_g > tol
+        E_worse = sum_g w_g prod_slots (q_g/tol)^k ((1-q_g)/(1-tol))^(n-k),  q_g > tol
         E_good  = the same over q_g < tol
 
-    with equal weights. A share `restart` of the prior mass of E_worse is spread over the first
-    `horizon` slots as later starting points, as in `RatioTest`. `phi` is `dispersion`: the number
-    of rows that share their fate, or "auto" to estimate it (`Dispersion`).
+    with equal weights. A share `restart` of the prior mass of E_worse begins in one of the first
+    `horizon` slots, and `dispersion` divides the evidence (`Mixture`): the number of rows that
+    share their fate, or "auto" to estimate it (`Dispersion`).
 
     Null of E_worse: whatever has happened before, the next row has the event with a probability of
     at most `tol`; null of E_good: of at least `tol`. The factors' expectation is monotone in that
@@ -68,11 +69,11 @@ class RateTest:
         check_arguments(restart, horizon, dispersion)
         self.tol, self.restart, self.horizon = tol, restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion
-        self.events = self.rows = self.slots = 0
-        self._harm, self._safe = np.zeros(2), np.zeros(2)  # events and rows, each slot over its phi
+        self.events = self.rows = 0
         self._clusters = Dispersion()
         self._above, self._below = odds_times(tol, ABOVE), odds_times(tol, BELOW)
-        self._late = np.full(ABOVE.size, -np.inf)
+        self._worse = Mixture(np.full(ABOVE.size, -math.log(ABOVE.size)), restart, horizon)
+        self._good = Mixture(np.full(BELOW.size, -math.log(BELOW.size)))
 
     def update(self, k: int, n: int) -> None:
         """Take in one closed slot."""
@@ -80,46 +81,34 @@ class RateTest:
             raise ValueError(f"events exceed rows: {k} of {n}")
         if n == 0:
             return
-        if self.slots < self.horizon and self.restart > 0:
-            self._late = np.logaddexp(self._late, math.log(self.restart / self.horizon))
-        harm, safety = self.phi(n)
-        counts = np.array([k, n], dtype=np.float64)
-        self._late = self._late + self._evidence(self._above, counts / harm)
-        self._harm, self._safe = self._harm + counts / harm, self._safe + counts / safety
-        self._clusters.observe((k, n - k), (0, 0))
-        self.events, self.rows, self.slots = self.events + k, self.rows + n, self.slots + 1
+        at_tolerance = log_likelihood(k, n, self.tol)
+        self._worse.add(log_likelihood(k, n, self._above) - at_tolerance)
+        self._good.add(log_likelihood(k, n, self._below) - at_tolerance)
+        self._clusters.observe((k, n - k))
+        self.events, self.rows = self.events + k, self.rows + n
 
-    def phi(self, rows: float) -> tuple[float, float]:
-        """The divisors, for a Fail and for a Pass, of the evidence of a slot of so many rows."""
-        if self.dispersion != "auto":
-            return self.dispersion, self.dispersion
-        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
-
-    def _evidence(self, rates: Floats, counts: Floats) -> Floats:
-        k, n = float(counts[0]), float(counts[1])
-        return np.asarray(log_likelihood(k, n, rates) - log_likelihood(k, n, self.tol))
+    def phi(self) -> tuple[float, float]:
+        """The divisors of the evidence, for Fail and Pass."""
+        return self._clusters.divisors(self.dispersion)
 
     def log_e_worse(self) -> float:
         """Evidence that the rate exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
-        early = self._evidence(self._above, self._harm) + math.log1p(-self.restart)
-        started = np.logaddexp.reduce(np.concatenate([early, self._late])) - math.log(ABOVE.size)
-        waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
-        return float(np.logaddexp(started, math.log(waiting)) if waiting > 0 else started)
+        return self._worse.log_e(self.phi()[0])
 
     def log_e_good(self) -> float:
         """Evidence that the rate is below the tolerance, in nats; pass at `ln(1/beta)`."""
-        evidence = self._evidence(self._below, self._safe)
-        return float(np.logaddexp.reduce(evidence) - math.log(BELOW.size))
+        return self._good.log_e(self.phi()[1])
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
         """The constant rates that are not refuted at level alpha; valid at any time.
 
         Formula: `{p : ln B(k' + 1/2, n' - k' + 1/2)/B(1/2, 1/2) - ln p^k' (1-p)^(n'-k') <
-        ln(1/alpha)}`, k' = sum k/phi, n' = sum n/phi: the mixture over
+        ln(1/alpha)}`, k' = sum k / phi, n' = sum n / phi: the mixture over
         Beta(1/2, 1/2) against each rate.
         Source: H. Robbins, Annals of Mathematical Statistics 41 (1970).
         """
-        k, n = float(self._harm[0]), float(self._harm[1])
+        harm, _ = self.phi()
+        k, n = self.events / harm, self.rows / harm
         mixture = float(betaln(k + 0.5, n - k + 0.5) - betaln(0.5, 0.5))
 
         def refuted(rate: float) -> bool:
@@ -149,10 +138,8 @@ class RateTest:
             "dispersion": self.dispersion,
             "events": self.events,
             "rows": self.rows,
-            "slots": self.slots,
-            "harm": pack(self._harm),
-            "safe": pack(self._safe),
-            "late": pack(self._late),
+            "worse": self._worse.to_state(),
+            "good": self._good.to_state(),
             "clusters": self._clusters.to_state(),
         }
 
@@ -161,7 +148,7 @@ class RateTest:
         """The test as it was when `to_state` was called, bit for bit."""
         test = cls(**{name: state[name] for name in ("tol", "restart", "horizon", "dispersion")})
         test.events, test.rows = int(state["events"]), int(state["rows"])
-        test.slots, test._late = int(state["slots"]), unpack(state["late"])
-        test._harm, test._safe = unpack(state["harm"]), unpack(state["safe"])
+        test._worse.restored(state["worse"])
+        test._good.restored(state["good"])
         test._clusters = Dispersion.from_state(state["clusters"])
         return test

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from tidegate.statistics.dispersion import Dispersion, check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
+from tidegate.statistics.mixture import Mixture
 
 STEPS_PER_OCTAVE = 4  # finer grids cost state and gain nothing that a decision can feel
 SHOWN_PER_OCTAVE = 32  # a shown interval needs a finer grid than a decision
@@ -36,7 +37,7 @@ def ratio_grid(lo: float = 1 / 20, hi: float = 100.0, per_octave: int = STEPS_PE
 
 STEPS = np.exp2(np.arange(1, FARTHEST_STEP + 1) / STEPS_PER_OCTAVE)
 LOG_STEPS = np.log(STEPS)
-LOG_PRIOR = -LOG_STEPS - math.log((1 / STEPS).sum())
+LOG_PRIOR = -1.5 * LOG_STEPS - math.log((STEPS**-1.5).sum())  # what differs little takes longest
 RATIOS = ratio_grid()
 LOG_RATIOS = np.log(RATIOS)
 
@@ -96,19 +97,18 @@ class RatioTest:
     Formula, for a slot and a tolerated ratio `c = 1 + tol`:
 
         l(psi)  = k1 * ln(psi) - Z(psi),   Z = log_normaliser if c = 1, else of rates
-        E_worse = sum_g w_g prod_slots exp((l(c * a_g) - l(c)) / phi),   a_g = 2^(g/4),  w_g ~ 1/a_g
-        E_good  = sum_g v_g prod_slots exp((l(d / a_g) - l(d)) / phi),   d = 1 + margin, v_g ~ 1/a_g
+        E_worse = sum_g w_g prod_slots exp(l(c * a_g) - l(c)),   a_g = 2^(g/4), w_g ~ a_g^-1.5
+        E_good  = sum_g w_g prod_slots exp(l(d / a_g) - l(d)),   d = 1 + margin
 
-    A share `restart` of the prior mass of E_worse is spread over the first `horizon` slots as later
-    starting points, so that a regression that begins late is found almost as fast as an early one;
-    the mass that has not started yet counts as 1.
+    A share `restart` of the prior mass of E_worse begins in one of the first `horizon` slots, so
+    that a regression that begins late is found almost as fast as an early one (`Mixture`).
 
     The alternatives are multiples of the tolerated ratio, so that any tolerance leaves room above
     and below it. A tolerance in absolute terms belongs to `DifferenceTest`: turned into a ratio by
     stable's past rate it would be wrong whenever the level moves.
 
-    `phi` divides the evidence: the number of rows that share their fate (requests of one sticky
-    session), or "auto" to estimate it from the slots that have passed (`Dispersion`).
+    `dispersion` divides the evidence: the number of rows that share their fate (requests of one
+    sticky session), or "auto" to estimate it from the slots (`Dispersion`).
 
     Null of E_worse: the ratio is at most 1 + tol; null of E_good: it is at least 1 + margin. At
     `tol = 0` (`margin = 0`) the validity rests on the random routing alone. Elsewhere rows are
@@ -137,12 +137,8 @@ class RatioTest:
         self.tol, self.margin = tol, margin
         self.restart, self.horizon = restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion
-        self.slots = 0
-        """Slots with an event in either arm and rows in both; the others hold no evidence."""
         self._plain = np.zeros(RATIOS.size)
-        self._worse = np.zeros(STEPS.size)
-        self._good = np.zeros(STEPS.size)
-        self._late = np.full(STEPS.size, -np.inf)
+        self._worse, self._good = Mixture(LOG_PRIOR, restart, horizon), Mixture(LOG_PRIOR)
         self._clusters = Dispersion()
 
     def update(self, k1: int, n1: int, k0: int, n0: int) -> None:
@@ -151,38 +147,30 @@ class RatioTest:
             raise ValueError(f"events exceed rows: {k1} of {n1}, {k0} of {n0}")
         tolerated, refused = 1.0 + self.tol, 1.0 + self.margin
         m = k1 + k0
-        harm, safety = self.phi(min(n1, n0))
         self._clusters.observe((k1, n1 - k1), (k0, n0 - k0))
         if n1 == 0 or n0 == 0 or m == 0:
             return
 
-        step = (k1 * LOG_STEPS - _normaliser_beyond(tolerated, STEPS, n1, n0, m)) / harm
-        starting = self.restart / self.horizon if self.slots < self.horizon else 0.0
-        if starting > 0:
-            self._late = np.logaddexp(self._late, math.log(starting))
-        self._late = self._late + step
-        self._worse += step
-        less = k1 * -LOG_STEPS - _normaliser_beyond(refused, 1.0 / STEPS, n1, n0, m)
-        self._good += less / safety
-        self._plain += (k1 * LOG_RATIOS - log_normaliser_of_rates(RATIOS, n1, n0, m)) / harm
-        self.slots += 1
+        self._worse.add(k1 * LOG_STEPS - _normaliser_beyond(tolerated, STEPS, n1, n0, m))
+        self._good.add(k1 * -LOG_STEPS - _normaliser_beyond(refused, 1.0 / STEPS, n1, n0, m))
+        self._plain += k1 * LOG_RATIOS - log_normaliser_of_rates(RATIOS, n1, n0, m)
 
-    def phi(self, rows: float) -> tuple[float, float]:
-        """The divisors, for Fail and Pass, of a slot with so many rows in its smaller arm."""
-        if self.dispersion != "auto":
-            return self.dispersion, self.dispersion
-        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
+    @property
+    def slots(self) -> int:
+        """Slots with an event in either arm and rows in both; the others hold no evidence."""
+        return self._worse.slots
+
+    def phi(self) -> tuple[float, float]:
+        """The divisors of the evidence, for Fail and Pass."""
+        return self._clusters.divisors(self.dispersion)
 
     def log_e_worse(self) -> float:
         """Evidence that the ratio exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
-        early = LOG_PRIOR + self._worse + math.log1p(-self.restart)
-        started = np.logaddexp.reduce(np.concatenate([early, LOG_PRIOR + self._late]))
-        waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
-        return float(np.logaddexp(started, math.log(waiting)) if waiting > 0 else started)
+        return self._worse.log_e(self.phi()[0])
 
     def log_e_good(self) -> float:
         """Evidence that the ratio is below the margin, in nats; pass at `ln(1/beta)`."""
-        return float(np.logaddexp.reduce(LOG_PRIOR + self._good))
+        return self._good.log_e(self.phi()[1])
 
     def _curve(self) -> tuple[Floats, Floats]:
         """Ratios and evidence at display resolution: Catmull-Rom cubics through the grid."""
@@ -201,12 +189,13 @@ class RatioTest:
         """The ratios not yet refuted at level alpha; valid at any time. 0 and inf mean unbounded.
 
         Formula: `{psi : ln mean_g exp L(psi_g) - L(psi) < ln(1/alpha)}`, L the sum of l over slots,
-        Z that of rates.
+        divided, Z that of rates.
         Source: S. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, Annals of Statistics 49 (2021).
         """
         ratios, evidence = self._curve()
-        mixture = float(np.logaddexp.reduce(self._plain)) - math.log(self._plain.size)
-        kept = np.flatnonzero(mixture - evidence < -math.log(alpha))
+        harm, _ = self.phi()
+        mixture = float(np.logaddexp.reduce(self._plain / harm)) - math.log(self._plain.size)
+        kept = np.flatnonzero(mixture - evidence / harm < -math.log(alpha))
         low, high = int(kept[0]), int(kept[-1])
         return (
             0.0 if low == 0 else float(ratios[low - 1]),
@@ -228,12 +217,10 @@ class RatioTest:
             "restart": self.restart,
             "horizon": self.horizon,
             "dispersion": self.dispersion,
-            "slots": self.slots,
             "clusters": self._clusters.to_state(),
             "plain": pack(self._plain),
-            "worse": pack(self._worse),
-            "late": pack(self._late),
-            "good": pack(self._good),
+            "worse": self._worse.to_state(),
+            "good": self._good.to_state(),
         }
 
     @classmethod
@@ -241,8 +228,8 @@ class RatioTest:
         """The test as it was when `to_state` was called, bit for bit."""
         names = ("tol", "margin", "restart", "horizon", "dispersion")
         test = cls(**{name: state[name] for name in names})
-        test.slots = int(state["slots"])
         test._clusters = Dispersion.from_state(state["clusters"])
-        test._plain, test._worse = unpack(state["plain"]), unpack(state["worse"])
-        test._late, test._good = unpack(state["late"]), unpack(state["good"])
+        test._plain = unpack(state["plain"])
+        test._worse.restored(state["worse"])
+        test._good.restored(state["good"])
         return test

@@ -14,6 +14,7 @@ from scipy.special import rel_entr
 from tidegate.statistics.difference import log_bet
 from tidegate.statistics.dispersion import Dispersion, check_arguments
 from tidegate.statistics.floats import Floats, pack, unpack
+from tidegate.statistics.mixture import Mixture
 
 MEMORY = 0.97  # about thirty slots of past shape the bets
 PRIOR_ROWS = 20.0  # rows of the pooled shares mixed into each arm's past
@@ -103,12 +104,10 @@ class ShiftTest:
         self.bins, self.tol = bins, tol
         self.restart, self.horizon = restart, horizon
         self.dispersion: float | Literal["auto"] = dispersion
-        self.slots = 0
-        """Slots with rows in both arms after the first; the others hold no evidence."""
         self._past = np.zeros((2, bins))  # decayed counts: candidate, stable
         self._mean = np.zeros((2, bins))  # shares weighted by slot, for the estimate
         self._weight = 0.0
-        self._early, self._late = 0.0, -math.inf
+        self._worse = Mixture(np.zeros(1), restart, horizon)
         self._good = np.zeros((2, bins))  # evidence against a rise, against a fall
         self._clusters = Dispersion(bins)
 
@@ -118,31 +117,29 @@ class ShiftTest:
         if counts.shape != self._past.shape:
             raise ValueError(f"want {self.bins} bins in both arms, got {counts.shape}")
         n1, n0 = (float(n) for n in counts.sum(-1))
-        phi = self.phi(min(n1, n0))
         self._clusters.observe(*counts)
         if n1 == 0 or n0 == 0:
             return
         if self._weight > 0:
-            self._bet(counts, n1, n0, *phi)
+            self._bet(counts, n1, n0)
         weight = n1 * n0 / (n1 + n0)
         self._weight += weight
         self._mean = self._mean + weight * counts / np.array([[n1], [n0]])
         self._past = MEMORY * self._past + counts
 
-    def phi(self, rows: float) -> tuple[float, float]:
-        """The divisors, for Fail and Pass, of a slot with so many rows in its smaller arm."""
-        if self.dispersion != "auto":
-            return self.dispersion, self.dispersion
-        return self._clusters.of_harm(rows), self._clusters.of_safety(rows)
+    @property
+    def slots(self) -> int:
+        """Slots with rows in both arms after the first; the others hold no evidence."""
+        return self._worse.slots
 
-    def _bet(self, counts: Floats, n1: float, n0: float, harm: float, safety: float) -> None:
+    def phi(self) -> tuple[float, float]:
+        """The divisors of the evidence, for Fail and Pass."""
+        return self._clusters.divisors(self.dispersion)
+
+    def _bet(self, counts: Floats, n1: float, n0: float) -> None:
         """Multiply the slot's e-values in; all that is bet on comes from earlier slots."""
-        step = self._log_e_harm(counts, n1, n0) / harm
-        if self.slots < self.horizon and self.restart > 0:
-            self._late = float(np.logaddexp(self._late, math.log(self.restart / self.horizon)))
-        self._early, self._late = self._early + step, self._late + step
-        self._good = self._good + self._log_e_safe(counts, n1, n0) / safety
-        self.slots += 1
+        self._worse.add(self._log_e_harm(counts, n1, n0))
+        self._good = self._good + self._log_e_safe(counts, n1, n0)
 
     def _log_e_harm(self, counts: Floats, n1: float, n0: float) -> float:
         pooled = self._past.sum(0) + 1 / self.bins
@@ -178,13 +175,12 @@ class ShiftTest:
 
     def log_e_worse(self) -> float:
         """Evidence that the distance exceeds the tolerance, in nats; act at `ln(1/alpha)`."""
-        waiting = self.restart * max(0.0, 1 - self.slots / self.horizon)
-        started = float(np.logaddexp(math.log1p(-self.restart) + self._early, self._late))
-        return float(np.logaddexp(started, math.log(waiting))) if waiting > 0 else started
+        return self._worse.log_e(self.phi()[0])
 
     def log_e_good(self) -> float:
         """Evidence that the distance is below the tolerance, in nats; pass at `ln(1/beta)`."""
-        return float(self._good.min())
+        least = float(self._good.min())
+        return min(least, least / self.phi()[1])
 
     def estimate(self) -> float | None:
         """The distance of the slot-weighted mean shares, its noise floor subtracted.
@@ -205,10 +201,8 @@ class ShiftTest:
             "restart": self.restart,
             "horizon": self.horizon,
             "dispersion": self.dispersion,
-            "slots": self.slots,
             "weight": self._weight,
-            "early": self._early,
-            "late": pack(self._late),
+            "worse": self._worse.to_state(),
             "past": pack(self._past),
             "mean": pack(self._mean),
             "good": pack(self._good),
@@ -222,8 +216,8 @@ class ShiftTest:
             **{name: state[name] for name in ("bins", "tol", "restart", "horizon")},
             dispersion=state["dispersion"],
         )
-        test.slots, test._weight = int(state["slots"]), float(state["weight"])
-        test._early, test._late = float(state["early"]), float(unpack(state["late"])[0])
+        test._weight = float(state["weight"])
+        test._worse.restored(state["worse"])
         shape = (2, test.bins)
         test._past, test._mean = (unpack(state[n]).reshape(shape) for n in ("past", "mean"))
         test._good = unpack(state["good"]).reshape(shape)

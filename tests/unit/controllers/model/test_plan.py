@@ -644,7 +644,7 @@ def test_a_candidate_that_disagrees_is_rolled_back_before_any_client_has_seen_it
     assert story.seen.routing is not None
     assert story.seen.routing.candidate is None
     why = story.model.status.decisions[-1].message
-    assert why.startswith("agreement: 250 requests were answered by both revisions.")
+    assert why.startswith("agreement: 150 requests were answered by both revisions.")
     assert "They disagree on 30 % of them" in why
 
 
