@@ -7,11 +7,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tests.patience import DEADLINE_SECONDS
 from tests.unit.sidecar.harness import eventually
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 6  # two sidecars with a monitor each, two models; the soak itself and the store besides
-END_SECONDS = 60.0
 
 
 async def test_an_interrupted_soak_leaves_no_process() -> None:
@@ -33,7 +33,7 @@ async def test_an_interrupted_soak_leaves_no_process() -> None:
         await eventually(under_way)
     finally:
         soak.send_signal(signal.SIGINT)
-    async with asyncio.timeout(END_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         assert await soak.wait() != 0
     assert _marked(mark) == []
 

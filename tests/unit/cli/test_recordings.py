@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.patience import DEADLINE_SECONDS
 from tests.unit.cli.scenes import Known, drifting, recording_of, rollout
 from tests.unit.controllers.model.scenes import NEW, OLD, model
 from typing_extensions import override
@@ -111,7 +112,7 @@ async def test_a_recorder_adds_what_is_new_and_outlives_failures(tmp_path: Path)
     going_on = asyncio.create_task(
         follow(known, "churn", out=str(tmp_path), every=every, tell=told.append)
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while len(told) < 4:  # noqa: ASYNC110 - it is written in a thread
             await asyncio.sleep(0.01)
     going_on.cancel()
@@ -135,7 +136,7 @@ async def test_a_recorder_outlives_an_object_store_that_does_not_answer(
         going_on = asyncio.create_task(
             follow(known, "churn", out="s3://logs/churn", every=every, tell=told.append)
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while len(told) < 2 and not going_on.done():  # noqa: ASYNC110 - told by a thread
                 await asyncio.sleep(0.01)
         assert not going_on.done()

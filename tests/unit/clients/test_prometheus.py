@@ -30,7 +30,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def asked(
     handler: Handler,
-    port: int,
     *,
     context: ssl.SSLContext | None = None,
     token: Path | None = None,
@@ -41,7 +40,8 @@ async def asked(
     application.router.add_post("/base/api/v1/query", handler)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    _, port = runner.addresses[0]
     scheme = "https" if context else "http"
     client = Prometheus(Server(f"{scheme}://127.0.0.1:{port}/base", token, authority))
     try:
@@ -58,7 +58,7 @@ def says(body: object, status: int = 200) -> Handler:
     return handler
 
 
-async def test_the_time_of_the_question_is_sent_to_the_millisecond(unused_tcp_port: int) -> None:
+async def test_the_time_of_the_question_is_sent_to_the_millisecond() -> None:
     seen: list[dict[str, str]] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -66,14 +66,12 @@ async def test_the_time_of_the_question_is_sent_to_the_millisecond(unused_tcp_po
         assert "Authorization" not in request.headers
         return web.json_response(ONE)
 
-    async with asked(handler, unused_tcp_port) as client:
+    async with asked(handler) as client:
         assert await client.value(QUERY, 1_800_000_010.0) == 1.0
     assert seen == [{"query": QUERY, "time": "1800000010.000", "timeout": "8s"}]
 
 
-async def test_the_token_is_read_anew_for_each_question(
-    unused_tcp_port: int, tmp_path: Path
-) -> None:
+async def test_the_token_is_read_anew_for_each_question(tmp_path: Path) -> None:
     seen: list[str] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -81,7 +79,7 @@ async def test_the_token_is_read_anew_for_each_question(
         return web.json_response(ONE)
 
     token = tmp_path / "token"
-    async with asked(handler, unused_tcp_port, token=token) as client:
+    async with asked(handler, token=token) as client:
         for text in ("first\n", "second"):
             token.write_text(text)
             await client.value(QUERY, 0)
@@ -92,11 +90,9 @@ async def test_the_token_is_read_anew_for_each_question(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-async def test_a_refusal_is_final_and_has_the_query_and_the_reason(
-    status: int, unused_tcp_port: int
-) -> None:
+async def test_a_refusal_is_final_and_has_the_query_and_the_reason(status: int) -> None:
     refused = says({"status": "error", "errorType": "bad_data", "error": "parse error"}, status)
-    async with asked(refused, unused_tcp_port) as client:
+    async with asked(refused) as client:
         with pytest.raises(TerminalError) as caught:
             await client.value(QUERY, 0)
     message = str(caught.value)
@@ -104,8 +100,8 @@ async def test_a_refusal_is_final_and_has_the_query_and_the_reason(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 302])
-async def test_other_failures_may_pass(status: int, unused_tcp_port: int) -> None:
-    async with asked(says("try later", status), unused_tcp_port) as client:
+async def test_other_failures_may_pass(status: int) -> None:
+    async with asked(says("try later", status)) as client:
         with pytest.raises(TransientError, match=f"answers {status}"):
             await client.value(QUERY, 0)
 
@@ -121,26 +117,22 @@ async def test_other_failures_may_pass(status: int, unused_tcp_port: int) -> Non
         pytest.param([], id="a list"),
     ],
 )
-async def test_what_is_no_answer_of_prometheus_is_refused(
-    data: object, unused_tcp_port: int
-) -> None:
-    async with asked(says({"status": "success", "data": data}), unused_tcp_port) as client:
+async def test_what_is_no_answer_of_prometheus_is_refused(data: object) -> None:
+    async with asked(says({"status": "success", "data": data})) as client:
         with pytest.raises(TerminalError, match="the query 'sum\\(x\\)' gives no number"):
             await client.value(QUERY, 0)
 
 
-async def test_text_that_is_no_json_may_come_from_a_proxy_that_is_not_up_yet(
-    unused_tcp_port: int,
-) -> None:
+async def test_text_that_is_no_json_may_come_from_a_proxy_that_is_not_up_yet() -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(text="<html>one moment</html>")
 
-    async with asked(handler, unused_tcp_port) as client:
+    async with asked(handler) as client:
         with pytest.raises(TransientError, match="one moment"):
             await client.value(QUERY, 0)
 
 
-async def test_an_absurdly_large_answer_is_not_read_to_its_end(unused_tcp_port: int) -> None:
+async def test_an_absurdly_large_answer_is_not_read_to_its_end() -> None:
     sent = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -152,28 +144,26 @@ async def test_an_absurdly_large_answer_is_not_read_to_its_end(unused_tcp_port: 
             sent += 1
         return answer
 
-    async with asked(handler, unused_tcp_port) as client:
+    async with asked(handler) as client:
         with pytest.raises(TransientError):
             await client.value(QUERY, 0)
     assert sent < 64
 
 
-async def test_a_server_that_hangs_is_given_up(
-    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def handler(_: web.Request) -> web.Response:
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
         return web.json_response(ONE)
 
     monkeypatch.setattr(module, "TIMEOUT", aiohttp.ClientTimeout(total=0.1))
-    async with asked(handler, unused_tcp_port) as client:
+    async with asked(handler) as client:
         with pytest.raises(TransientError, match="does not answer the query 'sum\\(x\\)': Timeout"):
             await client.value(QUERY, 0)
 
 
-async def test_a_long_query_is_named_by_its_beginning(unused_tcp_port: int) -> None:
+async def test_a_long_query_is_named_by_its_beginning() -> None:
     refused = says({"status": "error", "error": "e" * 5000}, 400)
-    async with asked(refused, unused_tcp_port) as client:
+    async with asked(refused) as client:
         with pytest.raises(TerminalError) as caught:
             await client.value("q" * 1024, 0)
     assert len(str(caught.value)) < 600
@@ -205,12 +195,10 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     return shown, context
 
 
-async def test_only_a_server_with_the_authoritys_certificate_is_asked(
-    unused_tcp_port: int, tmp_path: Path
-) -> None:
+async def test_only_a_server_with_the_authoritys_certificate_is_asked(tmp_path: Path) -> None:
     authority, context = certificate(tmp_path)
-    async with asked(says(ONE), unused_tcp_port, context=context, authority=authority) as client:
+    async with asked(says(ONE), context=context, authority=authority) as client:
         assert await client.value(QUERY, 0) == 1.0
-    async with asked(says(ONE), unused_tcp_port, context=context) as client:
+    async with asked(says(ONE), context=context) as client:
         with pytest.raises(TransientError, match="certificate"):
             await client.value(QUERY, 0)

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from tests.fakes import FakeKube
+from tests.patience import DEADLINE_SECONDS
 from typing_extensions import override
 
 from tidegate.clients import reflector as reflector_module
@@ -48,7 +49,7 @@ class World:
         self.task = asyncio.create_task(reflector.run())
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not holds():  # noqa: ASYNC110 - what is waited for is the copy's own state
                 await asyncio.sleep(0)
 

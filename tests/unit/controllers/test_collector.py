@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes import FakeSidecars
+from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.sidecars import Target
@@ -73,7 +74,7 @@ class World:
         )
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not holds():  # noqa: ASYNC110 - what is waited for is the collector's own state
                 await asyncio.sleep(0.001)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.meta import ObjectKey, ObjectMeta, timestamp
 from tidegate.api.names import MODEL
@@ -69,7 +70,7 @@ async def operator(bucket: Bucket) -> AsyncIterator[tuple[DecisionLog, Counter[s
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not holds():  # noqa: ASYNC110 - the log has nobody to tell
             await asyncio.sleep(0.001)
 

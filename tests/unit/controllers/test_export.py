@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from tests.fakes import FakeSidecars
+from tests.ports import free_port
 from typing_extensions import override
 
 from tidegate.api.meta import ObjectKey
@@ -42,7 +43,8 @@ class Sampling(Sampler):
 
 
 @asynccontextmanager
-async def exporting(port: int, *, leads: bool = True) -> AsyncIterator[str]:
+async def exporting(*, leads: bool = True) -> AsyncIterator[str]:
+    port = free_port()
     collector = Knowing(FakeSidecars(), lambda: 0.0, lambda _: None)
     sampler = Sampling(None, lambda: 0.0, lambda _: None)
     export = Export(collector, sampler, lambda: leads)
@@ -64,8 +66,8 @@ async def part(url: str) -> Recording:
         return Recording.from_json(await answer.json())
 
 
-async def test_tells_what_is_closed_and_newer(unused_tcp_port: int) -> None:
-    async with exporting(unused_tcp_port) as url:
+async def test_tells_what_is_closed_and_newer() -> None:
+    async with exporting() as url:
         whole = await part(f"{url}/growth/churn")
         newer = await part(f"{url}/growth/churn?after=3&labelsAfter=4")
     assert [k.slot for k in whole.windows] == [1, 2, 3, 4, 5]
@@ -78,25 +80,25 @@ async def test_tells_what_is_closed_and_newer(unused_tcp_port: int) -> None:
     assert [k.slot for k in newer.labels] == [5, 6]
 
 
-async def test_of_an_unknown_model_nothing_is_known(unused_tcp_port: int) -> None:
-    async with exporting(unused_tcp_port) as url:
+async def test_of_an_unknown_model_nothing_is_known() -> None:
+    async with exporting() as url:
         assert (await part(f"{url}/growth/fraud")).slots is None
 
 
-async def test_a_replica_that_does_not_lead_says_so(unused_tcp_port: int) -> None:
-    async with exporting(unused_tcp_port, leads=False) as url:
+async def test_a_replica_that_does_not_lead_says_so() -> None:
+    async with exporting(leads=False) as url:
         status, text = await get(f"{url}/growth/churn")
     assert (status, text) == (503, "this replica does not lead")
 
 
 @pytest.mark.parametrize("query", ["after=now", "labelsAfter=-"])
-async def test_a_slot_that_is_no_number_is_refused(unused_tcp_port: int, query: str) -> None:
-    async with exporting(unused_tcp_port) as url:
+async def test_a_slot_that_is_no_number_is_refused(query: str) -> None:
+    async with exporting() as url:
         status, _ = await get(f"{url}/growth/churn?{query}")
     assert status == 400
 
 
-async def test_only_the_loopback_is_served(unused_tcp_port: int) -> None:
-    async with exporting(unused_tcp_port), aiohttp.ClientSession() as session:
+async def test_only_the_loopback_is_served() -> None:
+    async with exporting() as url, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorError):
-            await session.get(f"http://127.0.0.2:{unused_tcp_port}/evidence/growth/churn")
+            await session.get(f"{url}/growth/churn".replace("127.0.0.1", "127.0.0.2"))

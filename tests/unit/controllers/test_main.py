@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fakes import FakeKube
+from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.meta import ObjectKey
 from tidegate.api.names import API_VERSION, MODEL, TRAINING_JOB
@@ -111,7 +112,7 @@ async def test_nothing_is_reconciled_before_everything_is_listed(
                 await asyncio.sleep(0)
             assert not seen
             operator._store.replace(resource, space, [], "1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await reconciled.wait()
         working.cancel()
     assert seen == [KEY]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from tests.fakes import FakePrometheus
+from tests.patience import DEADLINE_SECONDS
 from typing_extensions import override
 
 from tidegate.api.meta import ObjectKey
@@ -57,7 +58,7 @@ class World:
         self.now = (slot + 1) * SLOT_SECONDS + SETTLE_SECONDS
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not holds():  # noqa: ASYNC110 - it happens in the sampler's task
                 await asyncio.sleep(0.002)
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.names import LABEL_MODEL
 from tidegate.clients.kube import Manifest
@@ -114,7 +115,7 @@ async def test_is_synced_when_everything_expected_was_listed() -> None:
     store.replace(SERVICES, None, [], "1")
     assert not store.synced
     store.replace(MODELS, "growth", [], "1")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await store.wait_synced()
     assert store.synced
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.meta import ObjectKey
 from tidegate.controllers.workqueue import WorkQueue
@@ -31,7 +32,7 @@ async def running(
     """Run the queue until `until` holds; a deadline bounds it."""
     work = asyncio.create_task(queue.run(workers, handle))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not until():  # noqa: ASYNC110 - what is waited for is the queue's own state
                 await asyncio.sleep(0)
     finally:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from hack.suite import INTERRUPTED, UNIT, Run
 from hack.target import ROOT
-
-SECONDS = 60.0
+from tests.patience import DEADLINE_SECONDS
 
 
 def test_a_run_in_the_background_of_a_shell_can_be_ended() -> None:
@@ -24,12 +23,12 @@ def test_a_run_in_the_background_of_a_shell_can_be_ended() -> None:
     )
     try:
         children = Path(f"/proc/{suite.pid}/task/{suite.pid}/children")
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while not children.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         suite.send_signal(signal.SIGTERM)
-        assert suite.wait(SECONDS) == INTERRUPTED
+        assert suite.wait(DEADLINE_SECONDS) == INTERRUPTED
     finally:
         suite.kill()
         suite.wait()

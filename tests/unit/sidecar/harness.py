@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.patience import DEADLINE_SECONDS as DEADLINE_SECONDS
 from tests.ports import free_port
 
 from tidegate.evidence.windows import BlockKey, Counts, Report
+from tidegate.sidecar.proxy.upstream import IDLE_SECONDS
 from tidegate.traffic.marks import Kind, signed
 from tidegate.traffic.routing import Candidate, Match, Member, Routing
 from tidegate.traffic.signing import mint_token, seal
@@ -24,7 +26,6 @@ from tidegate.traffic.signing import mint_token, seal
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 STABLE, CANDIDATE = "churn-stable", "churn-candidate"
 MARK_KEY = b"m" * 16
-DEADLINE_SECONDS = 45.0  # generous: the machine may be busy
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,15 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not await check():  # noqa: ASYNC110 - what is waited for is in another process
             await asyncio.sleep(0.02)
+
+
+def stalls(moments: Sequence[float]) -> int:
+    """How often a connection may have grown too old for the next request.
+
+    The moments are those between one request and the next, the first and the last one included.
+    """
+    rests = zip(moments, moments[2:], strict=False)
+    return sum(after - before >= IDLE_SECONDS for before, after in rests)
 
 
 def routing(

@@ -4,6 +4,8 @@ import socket
 import time
 from collections.abc import Callable
 
+from tests.patience import DEADLINE_SECONDS
+
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES, Channel
 from tidegate.sidecar.records import Kind, Reader, Record
@@ -30,7 +32,7 @@ async def drain(end: socket.socket, done: Callable[[Record], bool]) -> list[Reco
     end.setblocking(False)
     reader = Reader()
     records: list[Record] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             for record in reader.feed(await loop.sock_recv(end, 1 << 20)):
                 records.append(record)
@@ -149,7 +151,7 @@ async def test_what_has_queued_up_is_sent_before_the_end() -> None:
     for sequence in range(1, 31):
         channel.send(answered(sequence))
     reading = asyncio.create_task(drain(theirs, lambda record: record.sequence == 30))
-    await channel.drain(10.0)
+    await channel.drain(DEADLINE_SECONDS)
     channel.detach()
     assert [r.sequence for r in await reading] == list(range(1, 31))
     theirs.close()
@@ -163,7 +165,7 @@ async def test_the_end_does_not_wait_for_a_monitor_that_hangs() -> None:
     channel.attach(ours, [])
     for sequence in range(30):
         channel.send(answered(sequence))
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await channel.drain(0.05)
     channel.detach()
     theirs.close()

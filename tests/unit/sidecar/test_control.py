@@ -121,6 +121,11 @@ async def _killed_over(pod: Sidecar, question: Coroutine[None, None, Reply]) -> 
     monitor = pod.monitor_pid()
     assert monitor is not None
     os.kill(monitor, signal.SIGSTOP)
+
+    async def stands_still() -> bool:
+        return _state(monitor) == "T"
+
+    await eventually(stands_still)
     before = _connections(monitor)
     asked = asyncio.create_task(question)
 
@@ -130,6 +135,11 @@ async def _killed_over(pod: Sidecar, question: Coroutine[None, None, Reply]) -> 
     await eventually(asked_it)
     os.kill(monitor, signal.SIGKILL)
     return await asked
+
+
+def _state(pid: int) -> str:
+    """A letter; T for one that is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _connections(monitor: int) -> int:

@@ -173,21 +173,23 @@ async def test_a_killed_monitor_costs_no_request_and_comes_back(
     forged = early[:-4] + ("0000" if not early.endswith("0000") else "1111")
     assert (await once(pod.port, feedback({"id": forged, "label": 1}))).status == 403
 
-    name = f'tidegate_requests_total{{code="200",revision="{STABLE}",track="stable"}}'
-    counted = [-3.0, -2.0, -1.0]
+    def requests(code: int) -> str:
+        return f'tidegate_requests_total{{code="{code}",revision="{STABLE}",track="stable"}}'
+
+    connection = await connect(pod.port)
+    assert (await connection.ask(post({}, "/fail"))).status == 500
 
     async def settled() -> bool:
-        counted.append((await pod.scrape()).get(name, 0))
-        return len(set(counted[-3:])) == 1
+        return (await pod.scrape()).get(requests(500), 0) == 1  # it was told of last
 
     await eventually(settled)
-    assert counted[-1] <= len(statuses)
-    connection = await connect(pod.port)
+    counted = (await pod.scrape()).get(requests(200), 0)
+    assert counted <= len(statuses)
     for _ in range(300):
         await connection.ask(post({"instances": [ROW]}))
 
     async def exact() -> bool:
-        return (await pod.scrape()).get(name, 0) == counted[-1] + 300
+        return (await pod.scrape()).get(requests(200), 0) == counted + 300
 
     await eventually(exact)
     first = (await pod.report()).first_slot

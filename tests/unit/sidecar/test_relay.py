@@ -12,7 +12,15 @@ import pytest
 from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 from tests.unit.sidecar.conftest import Connect
-from tests.unit.sidecar.harness import Sidecar, eventually, get, once, routing, sidecar
+from tests.unit.sidecar.harness import (
+    DEADLINE_SECONDS,
+    Sidecar,
+    eventually,
+    get,
+    once,
+    routing,
+    sidecar,
+)
 from tests.unit.sidecar.kernel import HELD_BYTES
 
 from tidegate.runtime.predictor import load
@@ -140,7 +148,7 @@ async def test_a_client_that_does_not_read_makes_its_server_wait(
 async def stalled(size: Callable[[], int]) -> None:
     """Wait until a buffer has stopped shrinking."""
     before, same = -1, 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while same < 10:
             await asyncio.sleep(0.02)
             same = same + 1 if size() == before else 0
@@ -199,7 +207,7 @@ async def test_drains_with_its_pod(tmp_path: Path, connect: Connect) -> None:
         busy.send(b"on its way")
         assert await busy.reader.readexactly(10) == b"on its way"
         await busy.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             assert await proxy.process.wait() == 0
 
 
@@ -259,7 +267,7 @@ async def test_no_call_fails_while_clients_are_sent_from_connection_to_connectio
     async with (
         relay_to(behind) as (relay, port),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-        asyncio.timeout(60),
+        asyncio.timeout(DEADLINE_SECONDS),
     ):
         infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fakes import FakePrometheus
+from tests.patience import DEADLINE_SECONDS
 from tests.unit.controllers.model.scenes import NEW_DIGEST, OLD_DIGEST
 from tests.unit.controllers.model.test_reconcile import ERRORS, KEY, NEW, OLD, World
 from typing_extensions import override
@@ -58,7 +59,7 @@ class Asking(World):
         """Wait until the sampler has asked for all that has ended."""
         now = slot_of(self.now.timestamp())
         if self.sampler is not None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 while (self.sampler.sampled(KEY).closed_through or now) < now - 1:  # noqa: ASYNC110 - it happens in the sampler's task
                     await asyncio.sleep(0.001)
 

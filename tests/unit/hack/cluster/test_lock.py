@@ -2,8 +2,7 @@ import threading
 from pathlib import Path
 
 from hack.cluster.lock import exclusive, forget
-
-SECONDS = 10
+from tests.patience import DEADLINE_SECONDS
 
 
 def test_who_waited_for_a_lock_that_was_forgotten_still_has_it_alone(tmp_path: Path) -> None:
@@ -15,7 +14,7 @@ def test_who_waited_for_a_lock_that_was_forgotten_still_has_it_alone(tmp_path: P
         with exclusive(tmp_path, "thing"):
             inside.append("waiter")
             entered.set()
-            may_leave.wait(SECONDS)
+            may_leave.wait(DEADLINE_SECONDS)
             inside.remove("waiter")
 
     def newcomer() -> None:
@@ -27,12 +26,12 @@ def test_who_waited_for_a_lock_that_was_forgotten_still_has_it_alone(tmp_path: P
         first = threading.Thread(target=waiter)
         first.start()
         forget(tmp_path, "thing")
-    assert entered.wait(SECONDS)
+    assert entered.wait(DEADLINE_SECONDS)
     second = threading.Thread(target=newcomer)
     second.start()
     second.join(0.2)
     assert inside == ["waiter"]
     may_leave.set()
-    first.join(SECONDS)
-    second.join(SECONDS)
+    first.join(DEADLINE_SECONDS)
+    second.join(DEADLINE_SECONDS)
     assert inside == ["newcomer"]

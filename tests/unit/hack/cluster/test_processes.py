@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hack.cluster.errors import ClusterError
 from hack.cluster.processes import Supervisor, start_ticks
+from tests.patience import DEADLINE_SECONDS
 
 FOREVER = [sys.executable, "-c", "import signal; signal.pause()"]
 IGNORE = """
@@ -30,7 +31,7 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -93,7 +94,7 @@ def test_ends_by_force_what_does_not_listen(
 def test_waiting_for_a_dead_process_shows_the_end_of_its_log(supervisor: Supervisor) -> None:
     supervisor.ensure("broken", [sys.executable, "-c", "raise SystemExit('no such flag: --x')"])
     with pytest.raises(ClusterError, match="no such flag: --x"):
-        supervisor.wait_for("broken", lambda: "not yet", limit_seconds=10)
+        supervisor.wait_for("broken", lambda: "not yet", limit_seconds=DEADLINE_SECONDS)
 
 
 GIVES_UP = """
@@ -119,7 +120,7 @@ def test_what_gives_up_for_an_excuse_is_started_until_it_stays(
     supervisor.wait_for(
         "impatient",
         lambda: "" if tried.exists() and tried.read_text() == "xxx" else "tries",
-        limit_seconds=30,
+        limit_seconds=DEADLINE_SECONDS,
         restart=start,
         excuse="not initialized yet",
     )
@@ -133,7 +134,7 @@ def test_what_ends_without_the_excuse_is_not_started_again(supervisor: Superviso
         supervisor.wait_for(
             "broken",
             lambda: "not yet",
-            limit_seconds=10,
+            limit_seconds=DEADLINE_SECONDS,
             restart=lambda: pytest.fail("started again"),
             excuse="not initialized yet",
         )

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tests.patience import DEADLINE_SECONDS
 from tests.unit.runtime.jobs import job, people, workspace
 
 from tidegate.runtime.predictor import load
@@ -48,7 +49,9 @@ async def call(model: ServedModel, tmp_path: Path) -> AsyncIterator[Call]:
 
         async def ask(method: str, request: Any = b"") -> Any:
             raw = request if isinstance(request, bytes) else request.SerializeToString()
-            answer = await channel.unary_unary(f"/{SERVICE}/{method}")(raw, timeout=20)
+            answer = await channel.unary_unary(f"/{SERVICE}/{method}")(
+                raw, timeout=DEADLINE_SECONDS
+            )
             return TYPES[f"{method.removesuffix('Request')}Response"].FromString(answer)
 
         yield ask
@@ -190,7 +193,10 @@ async def test_clients_are_told_to_connect_anew(model: ServedModel, tmp_path: Pa
     await server.start()
     request = infer(age=AGE, plan=PLAN, paid=PAID).SerializeToString()
     try:
-        async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(20):
+        async with (
+            grpc.aio.insecure_channel(address) as channel,
+            asyncio.timeout(DEADLINE_SECONDS),
+        ):
             ask = channel.unary_unary(f"/{SERVICE}/ModelInfer")
             assert await ask(request)
             await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import httpx
+from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 
@@ -28,16 +29,16 @@ PROBES = 100
 def start(folder: Path, port: int, log: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", "-m", "tidegate.runtime"]
     command += ["--termination-log", str(log), "serve", "--model-dir", str(folder)]
-    command += ["--name", "churn", "--host", "127.0.0.1", "--port", str(port), "--drain", "1s"]
-    command += more
+    command += ["--name", "churn", "--host", "127.0.0.1", "--port", str(port), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_drains_on_sigterm(tmp_path: Path) -> None:
     train(job(data={"features": ["age"]}), workspace(tmp_path, train=people()))
     port, grpc_port, log = free_port(), free_port(), tmp_path / "log"
-    process = start(tmp_path / "out", port, log, "--grpc-port", str(grpc_port))
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    more = ("--grpc-port", str(grpc_port), "--drain", "10m")
+    process = start(tmp_path / "out", port, log, *more)
+    with asking(port) as client:
         wait_until_ready(client)
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
@@ -48,8 +49,9 @@ def test_drains_on_sigterm(tmp_path: Path) -> None:
         assert answer.status_code == 200
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
         ready = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
-        assert ready(b"", timeout=20) == b""  # false, the default, is not written
-    process.communicate(timeout=20)
+        assert ready(b"", timeout=DEADLINE_SECONDS) == b""  # false, the default, is not written
+    process.send_signal(signal.SIGTERM)  # whoever says it twice does not want to wait
+    process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0
     assert json.loads(log.read_text()) == {"stage": "serve", "ok": True}
 
@@ -65,7 +67,7 @@ def test_many_open_connections_neither_refuse_requests_nor_probes(tmp_path: Path
     body = b'{"instances": [[70]]}'
     request = b"POST /v1/models/churn:predict HTTP/1.1\r\nHost: x\r\n"
     request += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-    with ExitStack() as opened, httpx.Client(base_url=f"http://127.0.0.1:{port}") as probe:
+    with ExitStack() as opened, asking(port) as probe:
         opened.enter_context(process)  # at its end waits, and closes its output
         opened.callback(process.kill)
         opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
@@ -73,7 +75,7 @@ def test_many_open_connections_neither_refuse_requests_nor_probes(tmp_path: Path
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(MANY)]
         for client in clients:
             opened.enter_context(client)
-            client.settimeout(20)
+            client.settimeout(DEADLINE_SECONDS)
             client.sendall(request)
         assert {client.recv(4096)[:12] for client in clients} == {b"HTTP/1.1 200"}
         assert probe.get("/v2/health/ready").status_code == 200
@@ -90,7 +92,7 @@ def test_no_client_is_left_when_a_grpc_server_stops() -> None:
 def test_a_corrupted_artifact_ends_it_with_one_clear_line(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = start(tmp_path, free_port(), log)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 64
     assert output.strip() == log.read_text()
     line = json.loads(output)
@@ -98,8 +100,12 @@ def test_a_corrupted_artifact_ends_it_with_one_clear_line(tmp_path: Path) -> Non
     assert "tidegate.json is missing" in line["message"]
 
 
+def asking(port: int) -> httpx.Client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS)
+
+
 def wait_until_ready(client: httpx.Client) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         try:
             if client.get("/v2/health/ready").status_code == 200:
