@@ -24,7 +24,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 def ask(script: Path, requirements: Sequence[str], given: Arrays) -> dict[str, NDArray[Any]]:
     """What the script answers; the requirements are pinned, so that the answer stays the same."""
-    python = _python(requirements)
+    python = interpreter(requirements)
     with tempfile.TemporaryDirectory() as folder:
         question, answer = Path(folder, "given.npz"), Path(folder, "answer.npz")
         np.savez(question, allow_pickle=False, **given)
@@ -34,7 +34,7 @@ def ask(script: Path, requirements: Sequence[str], given: Arrays) -> dict[str, N
             return dict(found)
 
 
-def _python(requirements: Sequence[str]) -> Path:
+def interpreter(requirements: Sequence[str]) -> Path:
     """The interpreter of an environment that has the requirements; the first one names it."""
     name = requirements[0].partition("=")[0]
     digest = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:8]

@@ -1,6 +1,6 @@
-"""Bodies as real software made them: MLServer 1.7.1, MLflow 3.17, KServe 0.21, tritonclient 2.73.
+"""Bodies as real software made them, one character for each byte.
 
-The bytes stand in the file as one character each.
+`python -m benchmarks payloads` asks MLflow, MLServer and KServe anew.
 """
 
 import json
