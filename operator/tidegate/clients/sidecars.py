@@ -28,6 +28,8 @@ class Target:
     """`ip:port` of the control port."""
     revision: str
     ready: bool
+    ending: bool = False
+    """It is about to be gone, and with it all that it has not told."""
 
 
 class Sidecars:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 KEPT_SLOTS = 3600 // SLOT_SECONDS
 REQUESTS_IN_FLIGHT = 64
 FRESH_SECONDS = 30.0
+ENDING_SECONDS = 1.0  # between two questions to a pod that ends: it waits two for the last one
 FRESH_POLLS = 2.5  # a target that is asked once a minute may miss one round before it is silent
 
 
@@ -169,6 +170,11 @@ class _Followed:
         stale = now - self.fresh_seconds
         return tuple(t.uid for t in self.targets if self.members[t.uid].heard_at < stale)
 
+    def ending(self, now: float) -> tuple[Target, ...]:
+        """Who ends and is still there, as far as one knows."""
+        silent = self.silent(now)
+        return tuple(t for t in self.targets if t.ending and t.uid not in silent)
+
     def closed(self, now: float) -> tuple[int | None, int | None]:
         """The newest slots of windows and of labels that no pod will change any more."""
         silent = self.silent(now)
@@ -292,9 +298,21 @@ class Collector:
             followed.drop_old()
             try:
                 async with asyncio.timeout(followed.every):
-                    await followed.changed.wait()
+                    await self._rest(key, followed)
             except TimeoutError:
                 pass
+
+    async def _rest(self, key: ObjectKey, followed: _Followed) -> None:
+        """Wait for a change; what is about to be gone is asked meanwhile."""
+        while not followed.changed.is_set():
+            ending = followed.ending(self._clock())
+            try:
+                async with asyncio.timeout(ENDING_SECONDS if ending else None):
+                    await followed.changed.wait()
+            except TimeoutError:
+                async with asyncio.TaskGroup() as group:
+                    for target in ending:
+                        group.create_task(self._visit(key, followed, target))
 
     async def _visit(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
         """Push what is not known there, pull what is not known here."""

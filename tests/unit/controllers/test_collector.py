@@ -10,6 +10,7 @@ from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.sidecars import Target
+from tidegate.controllers import collector
 from tidegate.controllers.collector import KEPT_SLOTS, Collector, Member, Sums
 from tidegate.evidence.profile import Predictions, Profile
 from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, merged, merged_labels
@@ -139,6 +140,26 @@ async def test_asks_at_its_pace(world: World) -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(world.sidecars.asked) == 1
+
+
+async def test_a_pod_that_ends_is_asked_again_and_again_until_it_is_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "ENDING_SECONDS", 0.001)
+    world.sidecars.reports = {"p1": report("p1", closed=9), "p2": report("p2", closed=9)}
+    ending = replace(target("p2", ready=False), ending=True)
+    world.follow(target("p1"), ending, every=3600)
+    await world.until(lambda: len(world.sidecars.asked) >= 9)
+    asked = [uid for uid, _, _ in world.sidecars.asked]
+    assert (asked.count("p1"), asked.count("p2")) == (1, len(asked) - 1)
+    world.sidecars.reports["p2"] = report("p2", closed=10, requests={10: 7})
+    await world.until(lambda: world.requests() == 7)
+    del world.sidecars.reports["p2"]
+    world.now += 9001
+    asks = len(world.sidecars.asked)
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert len(world.sidecars.asked) <= asks + 1
 
 
 async def test_a_change_of_plan_is_acted_on_at_once(world: World) -> None:

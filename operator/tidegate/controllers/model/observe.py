@@ -113,10 +113,11 @@ def _endpoints(slices: Iterable[Manifest]) -> Iterator[tuple[Pod, bool]]:
         if revision is None:
             continue  # the public Service's own slices: the same pods once more
         for endpoint in piece.get("endpoints") or ():
-            ready = (endpoint.get("conditions") or {}).get("ready", False)
+            conditions = endpoint.get("conditions") or {}
+            ready, ending = conditions.get("ready", False), conditions.get("terminating", False)
             uid = (endpoint.get("targetRef") or {}).get("uid")
             if uid and endpoint.get("addresses"):
-                yield Pod(uid, endpoint["addresses"][0], revision), bool(ready)
+                yield Pod(uid, endpoint["addresses"][0], revision, bool(ending)), bool(ready)
 
 
 def _selected_revision(service: Manifest) -> str | None:

@@ -141,7 +141,7 @@ def _sample(key: ObjectKey, seen: Observed, step: Plan, cluster: Cluster) -> Non
 
 def _targets(pods: Iterable[Pod], *, ready: bool) -> Iterator[Target]:
     for pod in pods:
-        yield Target(pod.uid, pod.at(names.CONTROL_PORT), pod.revision, ready)
+        yield Target(pod.uid, pod.at(names.CONTROL_PORT), pod.revision, ready, pod.ending)
 
 
 async def _tell(seen: Observed, step: Plan, cluster: Cluster) -> None:

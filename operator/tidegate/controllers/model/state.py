@@ -90,6 +90,8 @@ class Pod:
     uid: str
     ip: str
     revision: str
+    ending: bool = False
+    """Whether it was told to end; it is listed until it has."""
 
     def at(self, port: int) -> str:
         """`ip:port`, an IPv6 address in brackets."""

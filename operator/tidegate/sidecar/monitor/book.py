@@ -162,7 +162,17 @@ class Book:
         `counted` requests were sent since the pod started, to this monitor or to earlier ones.
         """
         self._taken_before = counted - self._taken
-        through = slot_of(now - CLOSING_SECONDS) - 1
+        self._close(slot_of(now - CLOSING_SECONDS) - 1)
+
+    def end(self) -> None:
+        """Nothing more will come: close all slots, also the one that is not over."""
+        self._close(max(self._in_slot, default=self.closed_through))
+
+    def has_windows(self, after: int) -> bool:
+        """Whether anything was counted behind that slot."""
+        return any(slot > after for slot in self._in_slot)
+
+    def _close(self, through: int) -> None:
         if through <= self.closed_through:
             return
         for key, block in self._blocks.items():

@@ -1,6 +1,8 @@
 """What the monitor answers: windows and profile to the operator, feedback, metrics."""
 
+import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +19,7 @@ from tidegate.sidecar.monitor.intake import Intake
 from tidegate.traffic.signing import token_is_valid
 
 FEEDBACK_LIMIT_BYTES = 1 << 20
+LISTENING_SECONDS = 5.0  # who has asked within these will ask again, if the pod is about to end
 
 
 class Numbers:
@@ -26,6 +29,9 @@ class Numbers:
         self._intake = intake
         self._profile = profile
         self._routing_dir = routing_dir
+        self._asked_at: float | None = None  # by the monotonic clock
+        self._told_through = 0
+        self._told = asyncio.Event()
 
     async def windows(self, request: web.Request) -> web.Response:
         self._check(request)
@@ -35,7 +41,22 @@ class Numbers:
         except ValueError as error:
             raise web.HTTPBadRequest(text="after and labelsAfter are slot numbers") from error
         report = self._intake.report(after, labels_after)
+        self._asked_at, self._told_through = time.monotonic(), report.closed_through
+        self._told.set()
         return web.Response(body=orjson.dumps(report.to_json()), content_type="application/json")
+
+    async def farewell(self, seconds: float) -> None:
+        """Have the operator hear of the last requests too, if it is listening."""
+        book = self._intake.book
+        book.end()
+        since = self._asked_at
+        if since is None or time.monotonic() - since > LISTENING_SECONDS:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while book.has_windows(self._told_through):
+                    self._told.clear()
+                    await self._told.wait()
 
     async def profile(self, request: web.Request) -> web.Response:
         self._check(request)

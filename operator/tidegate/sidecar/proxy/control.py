@@ -35,8 +35,20 @@ class Control:
         self._board = board
         self._monitor_path = monitor_path
         self._draining = draining
+        self._serving: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a connection; whoever is served is waited for by `finish`."""
+        task = asyncio.create_task(self._answer(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until those who have asked have their answers."""
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=seconds)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await self._serve(reader, writer)

@@ -35,7 +35,8 @@ from tidegate.traffic.routing import Routing
 SWEEP_SECONDS = 1.0
 DRAIN_SECONDS = 25.0  # below the 30 s that a pod gets to end
 MODEL_PATIENCE_SECONDS = 5.0  # on a starved node; nobody else could answer in its place
-STOP_SECONDS = 3.0  # more for the monitor, which has a log to bring home
+STOP_SECONDS = 3.0  # more for the monitor, which has a log to bring home and counts to tell
+ANSWER_SECONDS = 1.0  # for what the monitor has said last to go out
 BACKLOG = 4096
 DESCRIPTORS = 2 * CLIENT_LIMIT + 256  # each client has an upstream; the rest is our own
 
@@ -97,13 +98,15 @@ async def _serve(
     traffic_server.close()
     end = loop.time() + DRAIN_SECONDS
     await _drain(door.traffic, end)
-    control_server.close()
     for task in (*background, farewell):
         task.cancel()
     end += STOP_SECONDS
-    if settings.log is not None:
-        await channel.drain((end - loop.time()) / 2)
+    await channel.drain((end - loop.time()) / 2)
+    channel.mark(time.time())
+    await channel.drain((end - loop.time()) / 2)
     await supervisor.stop(end - loop.time())
+    control_server.close()  # not sooner: the operator hears of the last requests by then
+    await control.finish(ANSWER_SECONDS)
     for task in ended:
         task.result()  # a background task that broke ends the process with its error
 

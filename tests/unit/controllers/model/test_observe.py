@@ -35,6 +35,13 @@ def test_pods_behind_a_revisions_service_are_ready_or_not() -> None:
     assert found == ((pod("a"),), (pod("b"),))
 
 
+def test_a_pod_that_was_told_to_end_is_known() -> None:
+    ending = endpoint("a", ready=False)
+    ending["conditions"]["terminating"] = True
+    _, (found,) = _pods([slice_of(OF_REVISION, [ending])])
+    assert found.ending
+
+
 @pytest.mark.parametrize("order", [(True, False), (False, True), (True, True)])
 def test_an_endpoint_in_two_slices_is_one_pod(order: tuple[bool, bool]) -> None:
     slices = [slice_of(OF_REVISION, [endpoint("a", ready=ready)]) for ready in order]
