@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import zstandard
+from tests.patience import DEADLINE_SECONDS
 from tests.soak.clients import Seen
 from tests.soak.faults import World
 from tests.unit.sidecar.harness import KEY
@@ -17,8 +18,8 @@ from tidegate.errors import TidegateError
 from tidegate.evidence.windows import SLOT_SECONDS, Counts, slot_of
 
 PULL_SECONDS = 1.0
-SETTLING_SECONDS = 3.0  # until the pods have told the time of a clock that is right again
-CLOSING_SECONDS = 120.0  # a slot, its grace, a wrong clock, and leisure for a busy machine
+SETTLING_SECONDS = 10.0  # until the pods have told the time of a clock that is right again
+CLOSING_SECONDS = 60.0 + DEADLINE_SECONDS  # a slot, its grace, and a wrong clock
 
 
 class Books:

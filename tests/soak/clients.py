@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.patience import DEADLINE_SECONDS
 from tests.soak.pods import Pod
 from tests.unit.sidecar.harness import Connection, post
 
@@ -20,7 +21,6 @@ from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES
 
 ROWS = 2
 QUIET_SECONDS = 0.5  # around the end of a slot nobody asks: each request has a sure slot
-PATIENCE_SECONDS = 30.0
 LARGE = 300_000  # bytes of a request
 PIECES = 32  # of 64 KiB, for those who take their time
 # A mark that no pod has signed: the pod that is asked answers itself, under no generation, so that
@@ -96,7 +96,7 @@ class Polite:
             body["padding"] = [["x" * self._rng.randrange(LARGE)]]  # fills queues
         began, clock = time.monotonic(), time.time()
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 if self._connection is None:
                     self._connection = await Connection.open(self._port)
                 self._connection.send(post(body))
@@ -168,7 +168,7 @@ class Rude:
 
     async def _finish(self, name: str, visit: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 await visit
         except (OSError, TimeoutError) as error:
             self._seen.faults.append(f"{name}: {error!r}")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.runtime.programs import S3Server
+from tests.patience import DEADLINE_SECONDS
 from tests.soak.books import Books, logged
 from tests.soak.clients import ROWS, Polite, Rude, Seen
 from tests.soak.faults import Faults, World
@@ -27,7 +28,7 @@ SEED = int(os.environ.get("TIDEGATE_SOAK_SEED") or time.time_ns() % 1_000_000)
 POLITE, RATE = 10, 220  # clients, and what they ask in a second together
 RUDE_PAUSE_SECONDS = 0.15
 
-pytestmark = [pytest.mark.s3, pytest.mark.timeout(SECONDS + 240)]
+pytestmark = [pytest.mark.s3, pytest.mark.timeout(SECONDS + 5 * DEADLINE_SECONDS)]
 
 
 @asynccontextmanager
