@@ -22,6 +22,7 @@ PROXY = (
     "ledger",
     "patience",
     "relay",
+    "rounds",
     "split",
     "upstream",
 )

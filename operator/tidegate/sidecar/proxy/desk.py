@@ -9,6 +9,7 @@ from tidegate.evidence.ids import issue_some
 from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.exchange import Budget, Exchange
 from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead, with_header
+from tidegate.sidecar.proxy.rounds import Rounds, Sweepable
 from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Route, Split, Target
 from tidegate.sidecar.records import Kind, Record
@@ -35,12 +36,6 @@ class Sink(Protocol):
     ) -> None: ...
 
 
-class Sweepable(Protocol):
-    """A client's connection, as far as the desk needs to know it."""
-
-    def sweep(self, now: float) -> None: ...
-
-
 class Desk:
     """One for the traffic port."""
 
@@ -65,6 +60,7 @@ class Desk:
         self._budget = Budget(capture.body_limit)
         self.monitor = monitor
         self.clients: set[Sweepable] = set()
+        self._rounds = Rounds(self.clients)
         self.draining = False
         """The pod is about to end: every answer is the last one of its connection."""
         self.hanging_up = False
@@ -93,11 +89,10 @@ class Desk:
             self._number(exchange)
         return exchange
 
-    def sweep(self, now: float) -> None:
-        """Look after connections that hang or, when hanging up, are idle."""
-        for client in tuple(self.clients):
-            client.sweep(now)
+    def sweep(self, now: float) -> bool:
+        """Look after connections that hang or, when hanging up, are idle; whether more are left."""
         self._shadow.sweep(now)
+        return self._rounds.sweep(now)
 
     def _number(self, exchange: Exchange) -> None:
         self._sequence += 1

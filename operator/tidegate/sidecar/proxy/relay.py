@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from tidegate.sidecar.proxy.desk import CLIENT_LIMIT
 from tidegate.sidecar.proxy.patience import Patience, Phase
+from tidegate.sidecar.proxy.rounds import Rounds, Sweepable
 from tidegate.sidecar.proxy.split import Tcp
 
 BUFFER_BYTES = 262144  # what may wait for one side before the other is made to wait
@@ -27,7 +28,8 @@ class Relay:
         self.model = model
         self.loop = loop
         self.limit = limit
-        self.clients: set[ClientEnd] = set()
+        self.clients: set[Sweepable] = set()
+        self._rounds = Rounds(self.clients)
         self.passed = 0
         """Clients that were connected to the model; the next two count those that were not."""
         self.refused = 0
@@ -40,10 +42,9 @@ class Relay:
         """Whether one more client's connection would be too many."""
         return len(self.clients) >= self.limit
 
-    def sweep(self, now: float) -> None:
-        """End connections on which nothing moves any more."""
-        for client in tuple(self.clients):
-            client.sweep(now)
+    def sweep(self, now: float) -> bool:
+        """End connections on which nothing moves any more; whether more are left to look after."""
+        return self._rounds.sweep(now)
 
     def counts(self) -> bytes:
         """All that is counted, since the start: a monitor that starts anew knows it again."""

@@ -34,6 +34,7 @@ from tidegate.traffic.routing import Routing
 
 SWEEP_SECONDS = 1.0
 DRAIN_SECONDS = 25.0  # below the 30 s that a pod gets to end
+DRAIN_POLL_SECONDS = 0.02
 MODEL_PATIENCE_SECONDS = 5.0  # on a starved node; nobody else could answer in its place
 STOP_SECONDS = 3.0  # more for the monitor, which has a log to bring home and counts to tell
 ANSWER_SECONDS = 1.0  # for what the monitor has said last to go out
@@ -158,8 +159,16 @@ async def _tick(board: Board, traffic: Desk | Relay, channel: Channel) -> None:
     while True:
         board.read_file()
         channel.mark(time.time(), traffic.counts() if isinstance(traffic, Relay) else b"")
-        traffic.sweep(time.monotonic())
+        await _sweep(traffic)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _sweep(traffic: Desk | Relay) -> None:
+    """Look after all connections; requests are served in between."""
+    more = True
+    while more:
+        more = traffic.sweep(time.monotonic())
+        await asyncio.sleep(0)
 
 
 async def _farewell(traffic: Desk | Relay, retire: asyncio.Event, seconds: float) -> None:
@@ -170,11 +179,12 @@ async def _farewell(traffic: Desk | Relay, retire: asyncio.Event, seconds: float
     traffic.draining = True
     await asyncio.sleep(seconds)
     traffic.hanging_up = True
+    await _sweep(traffic)
 
 
 async def _drain(traffic: Desk | Relay, end: float) -> None:
     loop = asyncio.get_running_loop()
     logger.info("draining %d connections", len(traffic.clients))
-    while traffic.clients and loop.time() < end:
-        traffic.sweep(time.monotonic())
-        await asyncio.sleep(0.02)
+    # The ticks go on meanwhile; an event for this one end would cost each connection.
+    while traffic.clients and loop.time() < end:  # noqa: ASYNC110
+        await asyncio.sleep(DRAIN_POLL_SECONDS)
