@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes import config
+from tests.patience import DEADLINE_SECONDS
 
 Manifest = dict[str, Any]
-
-WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class ApiServer:
             body=body,
             auth_settings=["BearerToken"],
         )
-        response = self._api.call_api(*serialized, _request_timeout=WAIT_SECONDS)
+        response = self._api.call_api(*serialized, _request_timeout=DEADLINE_SECONDS)
         text = response.read().decode()
         # Plain text, or nothing at all, where no API is served at this path.
         body = json.loads(text) if text.startswith("{") else {"message": text}
@@ -106,7 +105,7 @@ def _options(*, dry_run: bool) -> dict[str, str]:
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
     """Poll until it holds; fail the test when it does not in time."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not holds():
-        assert time.monotonic() < deadline, f"waited {WAIT_SECONDS:.0f} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {DEADLINE_SECONDS:g} s in vain for {what}"
         time.sleep(0.1)

@@ -59,6 +59,10 @@ def _serves(apiserver: ApiServer, crd: Manifest) -> bool:
     """Whether the server uses this very schema: it publishes one after it has begun to."""
     version = crd["spec"]["versions"][0]
     kind, group = crd["spec"]["names"]["kind"], crd["spec"]["group"]
+    # What it publishes may yet be of a CRD that was deleted a moment ago.
+    served = apiserver.get(f"/apis/{group}/{version['name']}/{crd['spec']['names']['plural']}")
+    if not (_is_established(apiserver, crd) and served.accepted):
+        return False
     answer = apiserver.get(f"/openapi/v3/apis/{group}/{version['name']}")
     reverse = ".".join(reversed(group.split(".")))
     published = answer.body.get("components", {}).get("schemas", {})
@@ -68,6 +72,13 @@ def _serves(apiserver: ApiServer, crd: Manifest) -> bool:
         schema.get("properties", {}).get(part) == wanted["properties"][part]
         for part in ("spec", "status")
     )
+
+
+def _is_established(apiserver: ApiServer, crd: Manifest) -> bool:
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    found = apiserver.get(f"{path}/{crd['metadata']['name']}").body
+    conditions = found.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fakes import FakeSidecars
+from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.names import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
 from tidegate.clients.kube import Kube, Manifest
@@ -18,7 +19,6 @@ from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.store import Store
 from tidegate.settings import Settings
 
-WAIT_SECONDS = 30.0
 OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 
@@ -65,14 +65,19 @@ class Reconciling:
             return bool(found)
 
         await eventually(there, "a pod")
-        return max(found, key=lambda p: str(p["metadata"]["creationTimestamp"]))
+        return max(found, key=_newness)
+
+
+def _newness(pod: Manifest) -> tuple[bool, str]:
+    """Times are to the second: of two pods of a second, the one that has not ended came later."""
+    return pod["status"]["phase"] == "Pending", str(pod["metadata"]["creationTimestamp"])
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
     """Poll the server until it holds; fail the test when it does not in time."""
     try:
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not await holds():  # noqa: ASYNC110 - it happens in the server
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
-        raise AssertionError(f"waited {WAIT_SECONDS:g} s in vain for {what}") from error
+        raise AssertionError(f"waited {DEADLINE_SECONDS:g} s in vain for {what}") from error

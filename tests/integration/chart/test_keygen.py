@@ -2,12 +2,13 @@
 
 import asyncio
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from tests.integration.accounts import Installed
 from tests.integration.apiserver import ApiServer
 from tests.integration.helm import helm
 
@@ -16,27 +17,16 @@ from tidegate.errors import TerminalError
 
 pytestmark = pytest.mark.apiserver
 
-ACCOUNT = "tidegate-signing-key"
-KINDS = {"ServiceAccount", "Role", "RoleBinding"}
-
 
 @pytest.fixture
-def job_kubeconfig(kubeconfig: Path, apiserver: ApiServer, namespace: str, tmp_path: Path) -> Path:
+def job_kubeconfig(
+    kubeconfig: Path, apiserver: ApiServer, namespace: str, tmp_path: Path
+) -> Iterator[Path]:
     """A kubeconfig with a token of the job's account."""
-    for manifest in helm(kubeconfig).template(namespace, {}):
-        if manifest["kind"] in KINDS and manifest["metadata"]["name"] == ACCOUNT:
-            assert apiserver.apply(manifest).accepted
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}/token"
-    asked = apiserver.post(path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"})
-    assert asked.accepted, asked.refusals
-    content = yaml.safe_load(kubeconfig.read_text())
-    content["users"] = [
-        {"name": user["name"], "user": {"token": asked.body["status"]["token"]}}
-        for user in content["users"]
-    ]
-    made = tmp_path / "kubeconfig"
-    made.write_text(yaml.safe_dump(content))
-    return made
+    installed = Installed(apiserver, helm(kubeconfig), namespace, {})
+    account = f"{namespace}-signing-key"
+    yield installed.kubeconfig(kubeconfig, account, tmp_path / "kubeconfig")
+    installed.remove()
 
 
 def key_of(apiserver: ApiServer, namespace: str) -> bytes:

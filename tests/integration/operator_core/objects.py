@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from tests.patience import DEADLINE_SECONDS
+
 from tidegate.api.names import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
 from tidegate.clients.kube import Manifest
 
@@ -56,11 +58,11 @@ def model(namespace: str, name: str = "churn") -> Manifest:
     }
 
 
-async def eventually(holds: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+async def eventually(holds: Callable[[], bool], what: str) -> None:
     """Poll until it holds; fail the test when it does not in time."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not holds():  # noqa: ASYNC110 - it happens in the server
                 await asyncio.sleep(0.02)
     except TimeoutError as error:
-        raise AssertionError(f"waited {seconds:g} s in vain for {what}") from error
+        raise AssertionError(f"waited {DEADLINE_SECONDS:g} s in vain for {what}") from error

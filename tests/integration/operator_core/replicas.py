@@ -5,12 +5,12 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
 
 
@@ -36,7 +36,7 @@ class Replica:
     async def get(self, path: str) -> tuple[int, str]:
         """The answer's status and text; a replica that is still starting is waited for."""
         url = f"http://127.0.0.1:{self._port}{path}"
-        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(DEADLINE_SECONDS), aiohttp.ClientSession() as session:
             while True:
                 try:
                     async with session.get(url) as answer:
@@ -47,22 +47,23 @@ class Replica:
 
     async def has_reconciled(self, models: float) -> None:
         """Poll until so many reconciles of Models were counted."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while await self.reconciles() < models:  # noqa: ASYNC110 - it happens in the replica
                 await asyncio.sleep(0.1)
 
     async def has_swept(self) -> None:
-        """Poll until the first sweep has begun: it lists the Models for the second time."""
-        async with asyncio.timeout(60):
-            while await self._counted("api_requests", 'resource="models".*verb="list"') < 2:  # noqa: ASYNC110 - see above
+        """Poll until the first sweep has begun: it lists the TrainingJobs for the second time."""
+        lists = 'code="200".*resource="trainingjobs".*verb="list"'
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await self._counted("api_requests", lists) < 2:  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.5)
 
     async def is_quiet(self) -> None:
-        """Poll until for two seconds nothing was reconciled, and asked for but the Lease."""
-        async with asyncio.timeout(30):
+        """Poll until for five seconds nothing was reconciled, and asked for but the Lease."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
             before = -1.0
             while before != (before := await self._done()):  # noqa: ASYNC110 - see above
-                await asyncio.sleep(2)
+                await asyncio.sleep(5)
 
     async def reconciles(self) -> float:
         """How many reconciles of Models were counted."""
@@ -77,13 +78,15 @@ class Replica:
         _, text = await self.get("/metrics")
         return sum(map(float, re.findall(rf"tidegate_{metric}_total{{.*{labels}.*}} (\S+)", text)))
 
-    async def stop(self) -> float:
-        """Tell it to end; the seconds that it took."""
-        began = time.monotonic()
+    async def ends(self) -> int:
+        """Wait for its end; the exit code."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self.process.wait()
+
+    async def stop(self) -> int:
+        """Tell it to end, and wait for that; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
-            await self.process.wait()
-        return time.monotonic() - began
+        return await self.ends()
 
 
 @asynccontextmanager

@@ -74,7 +74,7 @@ async def test_at_rest_there_are_no_requests_but_the_lease(
         await kube.apply(model(namespace, f"m{number}"))
         await kube.apply(ready_pod(namespace, f"m{number}"))
     async with replica(kubeconfig, key, namespace, "a") as operator:
-        await eventually(operator.says("workers start"), "the start", 30)
+        await eventually(operator.says("workers start"), "the start")
         await operator.has_swept()
         await operator.has_reconciled(20)
         await operator.is_quiet()
@@ -98,7 +98,7 @@ async def test_after_a_restart_nothing_is_written_that_is_so_already(
         await operator.is_quiet()
     before = audit.stat().st_size
     async with replica(kubeconfig, key, namespace, "b") as operator:
-        await eventually(operator.says("workers start"), "the start", 30)
+        await eventually(operator.says("workers start"), "the start")
         await operator.has_reconciled(1)
         await operator.is_quiet()
     asked = requests(audit, before, namespace)

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from tests.integration.apiserver import Manifest
 from tests.integration.operator_core.objects import OURS, config_map, deployment, model
+from tests.patience import DEADLINE_SECONDS
 
 from tidegate.clients import kube as kube_module
 from tidegate.clients.kube import GoneError, Kube
@@ -94,7 +95,7 @@ async def test_watches_from_a_version_on(kube: Kube, namespace: str) -> None:
 async def test_a_version_that_is_too_old_is_gone(kube: Kube, namespace: str) -> None:
     # The server has watched Models only since their CRD came: of version 1 it can't know, not even
     # on a cluster that has just begun.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         with pytest.raises(GoneError):
             await watch_once_served(kube, namespace)
 

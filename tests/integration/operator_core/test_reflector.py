@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.integration.operator_core.objects import OURS, config_map, eventually
+from tests.patience import DEADLINE_SECONDS
 from typing_extensions import override
 
 from tidegate.clients.kube import GoneError, Kube, Manifest
@@ -72,7 +73,7 @@ async def test_follows_what_happens(kube: Kube, namespace: str) -> None:
     del unlabelled["metadata"]["labels"]
     await kube.apply(unlabelled)
     async with reflected(kube, namespace, store):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await store.wait_synced()
         assert holds(store, namespace, before="1")()
         await kube.apply(config_map(namespace, "before", x="2"))

@@ -9,9 +9,8 @@ from typing import Any
 from urllib.error import URLError
 
 import yaml
+from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
-
-SECONDS = 30.0
 
 Sample = tuple[str, float, float]
 """A series as it is exposed, its value, and when: Unix seconds."""
@@ -57,7 +56,7 @@ class PrometheusServer:
                 "--log.level=error",
             ]
         )
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while not self._ready():
             assert self.process.poll() is None, "Prometheus has ended"
             assert time.monotonic() < deadline, "Prometheus does not get ready"
@@ -73,4 +72,4 @@ class PrometheusServer:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(timeout=SECONDS)
+            self.process.wait(timeout=DEADLINE_SECONDS)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 from tests.integration.prometheus.server import PrometheusServer, Sample
+from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
 
 from tidegate.api.meta import ObjectKey
@@ -71,7 +72,7 @@ async def evidence(url: str) -> Evidence:
     )
     wanted = Wanted((question,), (ARMS.candidate, ARMS.stable))
     sampler.follow(KEY, wanted, after=AFTER)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while (sampler.sampled(KEY).closed_through or 0) < end:  # noqa: ASYNC110 - in its task
             await asyncio.sleep(0.01)
     known = sampler.sampled(KEY)
@@ -194,10 +195,10 @@ async def test_what_was_scraped_is_known_after_a_moment(
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     targets = [{"targets": [f"127.0.0.1:{port}"]}]
-    scrape = {"job_name": "model", "scrape_interval": "200ms", "scrape_timeout": "200ms"}
+    scrape = {"job_name": "model", "scrape_interval": "1s", "scrape_timeout": "1s"}
     await asyncio.to_thread(server.start, scrape | {"static_configs": targets})
     value = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while value is None:
             value = await client.value('avg(queue_length{revision="churn-new"})', time.time())
             await asyncio.sleep(0.1)

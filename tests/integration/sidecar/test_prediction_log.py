@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 from tests.integration.runtime.programs import S3Server
 from tests.unit.sidecar.harness import (
+    DEADLINE_SECONDS,
     STABLE,
     Connection,
     Sidecar,
@@ -52,7 +53,6 @@ PROFILE = make_profile(
     "classification",
     {},
 )
-SECONDS = 20.0
 
 
 async def model_answer(asked: Asked) -> bytes:
@@ -181,7 +181,7 @@ class Writer:
         self.uploader.wake()
 
     async def until(self, check: Callable[[], bool]) -> None:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not check():  # noqa: ASYNC110 - the other side is another process
                 await asyncio.sleep(0.02)
 
@@ -198,7 +198,7 @@ async def writer(store: S3Server) -> AsyncIterator[Writer]:
     async with opened(store.environment()) as target:
         made = Writer(target)
         yield made
-        await made.uploader.close(SECONDS)
+        await made.uploader.close(DEADLINE_SECONDS)
 
 
 def stored_lines(store: S3Server) -> int:
@@ -256,7 +256,7 @@ async def test_two_lives_of_a_pod_never_write_over_each_other(store: S3Server) -
         for life in ("pod-1-20261121T120000", "pod-1-20261121T120001"):
             written = Writer(target, life)
             written.write(2)
-            await written.uploader.close(SECONDS)
+            await written.uploader.close(DEADLINE_SECONDS)
     assert stored_lines(store) == 4
 
 

@@ -130,10 +130,11 @@ async def _has_pods(trial: Trial, count: int) -> bool:
 
 
 async def test_a_deadline_ends_the_job(trial: Trial) -> None:
-    await trial.create(deadline="2s")
+    await trial.create(deadline="1h")
     await trial.look()
     await trial.run(fetch=whole_run()["fetch"], validate="running")
     await trial.look()
+    await trial.is_late()
     await trial.ends("FailureTarget")
     await trial.look()
     status = (await trial.seen()).status

@@ -70,6 +70,17 @@ class Trial(Reconciling):
         }
         await self.kube.apply_status(PODS, self.namespace, name, status)
 
+    async def is_late(self, name: str = "churn-1") -> None:
+        """As if the deadline had passed, which is the Job controller's to see."""
+
+        async def shortened() -> bool:
+            job = await self.job(name)
+            assert job is not None
+            late = {**job, "spec": {**job["spec"], "activeDeadlineSeconds": 1}}
+            return await self.kube.replace(late) is not None
+
+        await eventually(shortened, "a write that the Job controller leaves alone")
+
     async def ends(self, condition: str, name: str = "churn-1") -> None:
         """Wait for the Job controller."""
 
