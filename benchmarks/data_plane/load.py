@@ -118,5 +118,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mib(pid: int) -> float:
+    return _mib(pid, "VmRSS")
+
+
+def peak_mib(pid: int) -> float:
+    """The most that was in memory since the process started."""
+    return _mib(pid, "VmHWM")
+
+
+def _mib(pid: int, what: str) -> float:
     text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+    return int(text.split(f"{what}:")[1].split()[0]) / 1024

@@ -28,6 +28,29 @@ def _sink() -> Iterator[str]:
         yield f"http://127.0.0.1:{silent.getsockname()[1]}"
 
 
+def open_table_of(folder: Path, tree: Path, seconds: int) -> str:
+    """The most MiB under full load for so many seconds, by connections and features."""
+    rows = [
+        [f"{connections:,}", f"{features:,}", *(f"{found[p]:.0f}" for p in ("proxy", "monitor"))]
+        for features in (30, FEATURES)
+        for connections in (CONNECTIONS, 1000)
+        for found in [_held(folder, tree, seconds, connections, features)]
+    ]
+    return table(["connections", "features", "proxy, MiB", "monitor, MiB"], rows)
+
+
+def _held(
+    folder: Path, tree: Path, seconds: int, connections: int, features: int
+) -> dict[str, float]:
+    with (
+        peers.model(folder) as (upstream, _),
+        peers.tidegate(folder, upstream, tree=tree, features=features) as peer,
+    ):
+        content = load.body(features)
+        load.full(peer, folder, connections, seconds, content, strict=False)
+        return {name: load.peak_mib(pid) for name, pid in peer.pids.items()}
+
+
 def table_of(folder: Path, tree: Path, seconds: int) -> str:
     """MiB at ten moments of a load that lasts `seconds`, with and without a sink that hangs.
 

@@ -63,6 +63,7 @@ def main(_runs: int, *, write: bool) -> None:
             "cost": _cost(cases),
             **sizes.tables(folder, binary, tree, seconds, HERE / "sizes.svg" if write else None),
             "counting": counting.table_of(),
+            "open": memory.open_table_of(folder, tree, seconds=30 if write else 1),
             "memory": memory.table_of(folder, tree, seconds=600 if write else 5),
         }
     for block, text in blocks.items():
