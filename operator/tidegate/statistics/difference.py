@@ -101,7 +101,7 @@ class DifferenceTest:
     def __init__(
         self,
         tol: float,
-        restart: float = 0.3,
+        restart: float = 0.2,
         horizon: int = 240,
         dispersion: float | Literal["auto"] = "auto",
     ) -> None:

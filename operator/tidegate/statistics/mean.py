@@ -82,7 +82,7 @@ class MeanTest:
         high: float,
         *,
         relative: bool = False,
-        restart: float = 0.3,
+        restart: float = 0.2,
         horizon: int = 240,
         dispersion: float = 1.0,
     ) -> None:

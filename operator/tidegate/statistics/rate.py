@@ -60,7 +60,7 @@ class RateTest:
     def __init__(
         self,
         tol: float,
-        restart: float = 0.3,
+        restart: float = 0.2,
         horizon: int = 240,
         dispersion: float | Literal["auto"] = "auto",
     ) -> None:

@@ -127,7 +127,7 @@ class RatioTest:
         self,
         tol: float = 0.0,
         margin: float = 0.5,
-        restart: float = 0.3,
+        restart: float = 0.2,
         horizon: int = 240,
         dispersion: float | Literal["auto"] = "auto",
     ) -> None:

@@ -94,7 +94,7 @@ class ShiftTest:
         self,
         bins: int,
         tol: float = 0.1,
-        restart: float = 0.3,
+        restart: float = 0.2,
         horizon: int = 240,
         dispersion: float | Literal["auto"] = "auto",
     ) -> None:
