@@ -68,6 +68,8 @@ class Settings:
     log: LogSettings | None
     drain_seconds: float
     """How long idle connections stay open after the pod was told that it ends."""
+    farewell_seconds: float
+    """How long an operator that is asking is waited for at the very end: it asks each second."""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -87,6 +89,7 @@ class Settings:
             body_limit=int(env.get("TIDEGATE_MAX_BODY_BYTES", BODY_LIMIT_BYTES)),
             log=LogSettings.from_environment(env),
             drain_seconds=float(env.get("TIDEGATE_DRAIN_SECONDS", "5")),
+            farewell_seconds=float(env.get("TIDEGATE_FAREWELL_SECONDS", "2")),
         )
 
 

@@ -23,7 +23,7 @@ SMALL = 16384  # bytes that the kernel shall keep for a connection
 TO_CANDIDATE = "x-tester: yes"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 CHUNK = b"400\r\n" + bytes(1024) + b"\r\n"
-END = b"2000\r\n" + bytes(8192) + b"\r\n0\r\n\r\n"
+END = b"6000\r\n" + bytes(0x6000) + b"\r\n0\r\n\r\n"
 
 
 async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:

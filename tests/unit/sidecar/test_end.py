@@ -55,7 +55,8 @@ class Operator:
 async def test_the_last_slot_is_told_before_the_pod_is_gone(
     tmp_path: Path, connect: Connect
 ) -> None:
-    async with upstream() as model, sidecar(tmp_path, model.port) as pod:
+    patient = {"TIDEGATE_FAREWELL_SECONDS": "20"}  # where the monitor has to wait for its turn
+    async with upstream() as model, sidecar(tmp_path, model.port, environment=patient) as pod:
         await pod.monitor_up()
         operator = Operator(pod)
         await operator.ask()

@@ -35,7 +35,6 @@ from tidegate.sidecar.settings import ENV_CHANNEL, ENV_SOCKET, LogSettings, Sett
 TICK_SECONDS = 1.0
 NICENESS = 10  # the request path comes first
 PROFILE_LIMIT_BYTES = 8 << 20
-FAREWELL_SECONDS = 2.0  # the operator asks each second, and a pod's end must not wait for long
 FLUSH_SECONDS = 10.0  # for the rest of the prediction log; the proxy may have less time than that
 
 logger = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ async def serve(settings: Settings, channel: socket.socket, socket_path: str) ->
             await web.TCPSite(public, None, settings.metrics_port).start()
             await web.UnixSite(private, socket_path).start()
             await _count(end, intake, uploader)
-            await numbers.farewell(FAREWELL_SECONDS)
+            await numbers.farewell(settings.farewell_seconds)
         finally:
             await private.cleanup()
             await public.cleanup()
