@@ -294,11 +294,24 @@ class Kube:
             response = await self._api.call_api(*request, _request_timeout=timeout)
             async with response.response as answer:
                 code = answer.status
-                yield answer
+                try:
+                    yield answer
+                finally:
+                    _hang_up(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TransientError(f"{verb} {path}: {said(error)}") from error
         finally:
             self._observe(verb, resource.plural, code)
+
+
+def _hang_up(answer: aiohttp.ClientResponse) -> None:
+    """End the connection of an answer that is left in the middle, as every watch is.
+
+    TLS would say goodbye and wait for the server's, beyond the end of our own event loop.
+    """
+    connection = answer.connection  # none any more where all of the answer has come
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
