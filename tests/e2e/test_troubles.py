@@ -1,6 +1,6 @@
 """What can't be trained or served is told with its reason, and harms nothing that runs.
 
-The crash-looping candidate has its forty seconds while the other tests do their work.
+The crash-looping candidate has its two minutes while the other tests do their work.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tidegate.api.v1alpha1.training_job import TrainingJob
 
 MODEL = "broken"
 DELIVERY = canary({"setWeight": 50}, {"analysis": {}}, metrics=(ERRORS,)) | {
-    "progressDeadline": "40s"
+    "progressDeadline": "2m"  # a busy node takes most of a minute to start a pod
 }
 WRONG_DIGEST = "sha256:" + "0" * 64
 
