@@ -184,6 +184,13 @@ class FakeSidecars(Sidecars):
         self.generations: dict[str, int] = {}
         """The generation that a pod says it acts on after a push."""
         self.asked: list[tuple[str, int, int]] = []
+        self.hanging: set[str] = set()
+        """Who takes connections, and says nothing."""
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        """Let those that hang answer after all."""
+        self._released.set()
 
     @override
     async def close(self) -> None:
@@ -192,6 +199,8 @@ class FakeSidecars(Sidecars):
     @override
     async def windows(self, target: Target, *, after: int, labels_after: int) -> Report:
         self.asked.append((target.uid, after, labels_after))
+        if target.uid in self.hanging:
+            await self._released.wait()
         if target.uid not in self.reports:
             raise TransientError(f"no connection to {target.address}")
         return self.reports[target.uid]

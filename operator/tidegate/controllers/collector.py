@@ -6,6 +6,7 @@ the order of the reports nor their repetition matters, and nothing is counted tw
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Generic, TypeVar
@@ -52,6 +53,8 @@ class Gathered:
     """Reference profiles by revision."""
     silent: tuple[str, ...] = ()
     """The uids of the followed pods that do not answer."""
+    told: int = 0
+    """Requests in all windows that pods have told of, also in those that are forgotten by now."""
     lost: int = 0
     """Requests that pods have counted and could not tell of, since they were heard first."""
 
@@ -70,6 +73,8 @@ class Member:
         """Whether it answered when it was last asked; None before."""
         self.has_no_profile = False
         """Whether it was asked for its profile and had none that can be read."""
+        self.told = 0
+        """Requests in all windows that it has told of."""
         self.lost = 0
         """Requests that the pod has counted but could not tell of, since it was heard first."""
         self._counted: int | None = None
@@ -79,6 +84,8 @@ class Member:
         self._miss(report)
         for key, counts in report.windows.items():
             if key.slot <= report.closed_through:
+                known = self.windows.get(key)
+                self.told += counts.requests - (known.requests if known else 0)
                 self.windows[key] = counts
         for key, labels in report.labels.items():
             # Labels of an open slot only grow: the larger count is the newer one.
@@ -157,9 +164,10 @@ class _Followed:
         self.windows = Sums(merged)
         self.labels = Sums(merged_labels)
         self.profiles: dict[str, Profile] = {}
-        self.lost = 0
+        self.told = self.lost = 0  # more than the members' sums: some are forgotten
         self.changed = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        """One for each pod, by uid: a pod that hangs holds up nobody else's document."""
 
     @property
     def fresh_seconds(self) -> float:
@@ -170,10 +178,19 @@ class _Followed:
         stale = now - self.fresh_seconds
         return tuple(t.uid for t in self.targets if self.members[t.uid].heard_at < stale)
 
-    def ending(self, now: float) -> tuple[Target, ...]:
-        """Who ends and is still there, as far as one knows."""
-        silent = self.silent(now)
-        return tuple(t for t in self.targets if t.ending and t.uid not in silent)
+    def target(self, uid: str) -> Target | None:
+        """The pod as it is wanted now; None once it is gone."""
+        return next((t for t in self.targets if t.uid == uid), None)
+
+    def pause(self, target: Target, now: float) -> float:
+        """How long until a pod is asked again; one that is about to be gone is asked soon."""
+        ending = target.ending and target.uid not in self.silent(now)
+        return min(self.every, ENDING_SECONDS) if ending else self.every
+
+    def tell(self) -> None:
+        """End everybody's pause."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     def closed(self, now: float) -> tuple[int | None, int | None]:
         """The newest slots of windows and of labels that no pod will change any more."""
@@ -195,7 +212,7 @@ class _Followed:
             windows, told = member.drop_before(closed - KEPT_SLOTS, labels - KEPT_SLOTS)
             self.windows.doubt(windows)
             self.labels.doubt(told)
-        live = {t.uid for t in self.targets}
+        live = {t.uid for t in self.targets} | self.tasks.keys()
         self.members = {u: m for u, m in self.members.items() if u in live or not m.empty}
         revisions = {t.revision for t in self.targets}
         self.profiles = {r: p for r, p in self.profiles.items() if r in revisions}
@@ -249,15 +266,16 @@ class Collector:
             if was_ready.get(target.uid) is None or target.ready > was_ready[target.uid]:
                 member.heard_at = self._clock()  # it is back: its time to be heard begins anew
         if wanted != had:
-            followed.changed.set()
-        if followed.task is None or followed.task.done():
-            followed.task = asyncio.create_task(self._run(key, followed), name=f"collect {key}")
+            followed.tell()
+        for uid in {t.uid for t in targets} - followed.tasks.keys():
+            task = asyncio.create_task(self._run(key, followed, uid), name=f"collect {key} {uid}")
+            followed.tasks[uid] = task
 
     def forget(self, key: ObjectKey) -> None:
         """Stop asking, and drop what was gathered."""
         followed = self._followed.pop(key, None)
-        if followed is not None and followed.task is not None:
-            followed.task.cancel()
+        for task in followed.tasks.values() if followed is not None else ():
+            task.cancel()
 
     def gathered(self, key: ObjectKey) -> Gathered:
         """What is known now; empty for a key that is not followed."""
@@ -278,41 +296,31 @@ class Collector:
             labels_closed_through=labels_closed_through,
             profiles=dict(followed.profiles),
             silent=silent,
+            told=followed.told,
             lost=followed.lost,
         )
 
     async def close(self) -> None:
         """Stop asking everybody."""
-        tasks = [f.task for f in self._followed.values() if f.task is not None]
+        tasks = [task for f in self._followed.values() for task in f.tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._followed.clear()
 
-    async def _run(self, key: ObjectKey, followed: _Followed) -> None:
-        while True:
-            followed.changed.clear()
-            async with asyncio.TaskGroup() as group:
-                for target in followed.targets:
-                    group.create_task(self._visit(key, followed, target))
+    async def _run(self, key: ObjectKey, followed: _Followed, uid: str) -> None:
+        """Ask a pod again and again, until it is gone."""
+        try:
+            while (target := followed.target(uid)) is not None:
+                changed = followed.changed
+                await self._visit(key, followed, target)
+                followed.drop_old()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(followed.pause(target, self._clock())):
+                        await changed.wait()
+        finally:
+            del followed.tasks[uid]
             followed.drop_old()
-            try:
-                async with asyncio.timeout(followed.every):
-                    await self._rest(key, followed)
-            except TimeoutError:
-                pass
-
-    async def _rest(self, key: ObjectKey, followed: _Followed) -> None:
-        """Wait for a change; what is about to be gone is asked meanwhile."""
-        while not followed.changed.is_set():
-            ending = followed.ending(self._clock())
-            try:
-                async with asyncio.timeout(ENDING_SECONDS if ending else None):
-                    await followed.changed.wait()
-            except TimeoutError:
-                async with asyncio.TaskGroup() as group:
-                    for target in ending:
-                        group.create_task(self._visit(key, followed, target))
 
     async def _visit(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
         """Push what is not known there, pull what is not known here."""
@@ -351,9 +359,11 @@ class Collector:
         )
         followed.windows.doubt(k for k, c in report.windows.items() if member.windows.get(k) != c)
         followed.labels.doubt(k for k, n in report.labels.items() if member.labels.get(k) != n)
-        lost, known = member.lost, (member.generation, followed.closed(self._clock()))
+        told, lost = member.told, member.lost
+        known = member.generation, followed.closed(self._clock())
         member.take(report)
-        followed.lost += member.lost - lost  # more than the members' sum: some are forgotten
+        followed.told += member.told - told
+        followed.lost += member.lost - lost
         member.heard_at = self._clock()
         # What one pod tells of a slot is no news before the last one has closed it.
         if (member.generation, followed.closed(self._clock())) != known:

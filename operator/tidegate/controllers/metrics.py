@@ -81,6 +81,12 @@ class Metrics:
             ("namespace", "model"),
             registry=registry,
         )
+        self.evidence_told = Gauge(
+            "tidegate_evidence_requests",
+            "Requests in all windows that this replica has got from the pods of a Model.",
+            ("namespace", "model"),
+            registry=registry,
+        )
         self.evidence_lost = Gauge(
             "tidegate_evidence_lost_requests",
             "Requests that pods counted and could not report, since they were heard first.",
@@ -96,6 +102,7 @@ class Metrics:
             self.drift_level,
             self.retrains,
             self.evidence_lag,
+            self.evidence_told,
             self.evidence_lost,
         ):
             series.remove_by_labels(gone)

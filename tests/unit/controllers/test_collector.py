@@ -162,6 +162,39 @@ async def test_a_pod_that_ends_is_asked_again_and_again_until_it_is_silent(
     assert len(world.sidecars.asked) <= asks + 1
 
 
+async def test_a_pod_that_hangs_holds_up_no_question_to_one_that_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "ENDING_SECONDS", 0.001)
+    world.sidecars.reports["p2"] = report("p2", closed=9)
+    world.sidecars.hanging = {"p1"}
+    world.follow(target("p1"), replace(target("p2"), ending=True), every=3600)
+    await world.until(lambda: len(world.sidecars.asked) >= 2)
+    await asyncio.sleep(0.01)  # until that first answer is taken
+    world.sidecars.reports["p2"] = report("p2", closed=10, requests={10: 7})
+    await world.until(lambda: world.requests() == 7)
+
+
+async def test_a_pod_that_hangs_holds_up_no_document_for_another_one(world: World) -> None:
+    world.sidecars.reports = {"p2": report("p2", generation=1)}
+    world.sidecars.hanging = {"p1"}
+    world.follow(target("p1"), target("p2"), every=3600)
+    await world.until(lambda: {uid for uid, _, _ in world.sidecars.asked} == {"p1", "p2"})
+    world.sidecars.generations["p2"] = 2
+    world.follow(target("p1"), target("p2"), every=3600, generation=2, envelope="document 2")
+    await world.until(lambda: world.sidecars.pushed == {"p2": "document 2"})
+
+
+async def test_an_answer_that_is_on_its_way_when_the_pod_goes_still_counts(world: World) -> None:
+    world.sidecars.hanging = {"p1"}
+    world.follow(target("p1"), target("p2"), every=3600)
+    await world.until(lambda: ("p1", 0, 0) in world.sidecars.asked)
+    world.sidecars.reports = {"p1": report("p1", closed=9, requests={9: 5})}
+    world.follow(target("p2"), every=3600)
+    world.sidecars.release()
+    await world.until(lambda: world.requests() == 5)
+
+
 async def test_a_change_of_plan_is_acted_on_at_once(world: World) -> None:
     world.sidecars.reports["p1"] = report(generation=1)
     world.sidecars.generations["p1"] = 2
@@ -221,6 +254,20 @@ async def test_losses_are_summed_over_the_pods(world: World) -> None:
     for uid in ("p1", "p2"):
         world.sidecars.reports[uid] = report(uid, closed=10, requests={10: 1}, counted=4)
     await world.until(lambda: world.collector.gathered(KEY).lost == 6)
+
+
+async def test_requests_told_are_counted_once_and_outlive_their_windows(world: World) -> None:
+    world.sidecars.reports = {
+        "p1": report("p1", closed=9, requests={8: 4, 9: 1}),
+        "p2": report("p2", closed=9, requests={9: 10}),
+    }
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: len(world.sidecars.asked) >= 6)
+    assert world.collector.gathered(KEY).told == 15
+    world.sidecars.reports["p1"] = report("p1", closed=9 + KEPT_SLOTS + 1, requests={370: 2})
+    world.follow(target("p1"))
+    await world.until(lambda: world.requests() == 2)
+    assert world.collector.gathered(KEY).told == 17
 
 
 async def test_no_slot_is_closed_before_every_pod_was_heard(world: World) -> None:

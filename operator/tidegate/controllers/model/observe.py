@@ -70,6 +70,7 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         labels=gathered.labels,
         closed_through=gathered.closed_through,
         labels_closed_through=gathered.labels_closed_through,
+        told=gathered.told,
         lost=gathered.lost,
         profiles=gathered.profiles,
         values=sampled.values,

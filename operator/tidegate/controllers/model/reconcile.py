@@ -183,6 +183,7 @@ def _measure(seen: Observed, written: ModelStatus, cluster: Cluster) -> None:
         # Told anew at each scrape: it grows while no pod answers, and nothing else wakes anybody.
         lag = cluster.metrics.evidence_lag.labels(meta.namespace, meta.name)
         lag.set_function(lambda: cluster.clock().timestamp() - end)
+    cluster.metrics.evidence_told.labels(meta.namespace, meta.name).set(seen.told)
     cluster.metrics.evidence_lost.labels(meta.namespace, meta.name).set(seen.lost)
     if seen.drift is None:  # an alarm of a policy that is gone would never end
         cluster.metrics.drift_level.remove(meta.namespace, meta.name)

@@ -135,6 +135,8 @@ class Observed:
     labels: Mapping[BlockKey, Labels] = field(default_factory=dict)
     closed_through: int | None = None
     labels_closed_through: int | None = None
+    told: int = 0
+    """Requests in all windows that pods have told of."""
     lost: int = 0
     """Requests that pods have counted and could not tell of."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)

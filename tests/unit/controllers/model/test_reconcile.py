@@ -270,6 +270,8 @@ class World:
             confirmed=dict.fromkeys(pods, routing.generation if routing else 0),
             closed_through=closed,
             labels_closed_through=closed,
+            told=sum(c.requests for c in self.windows.values()),
+            lost=3,
         )
 
     def model(self) -> Model:
@@ -562,6 +564,18 @@ async def test_evidence_grows_old_while_nobody_answers() -> None:
     assert f"{lag} 0.0" in world.cluster.metrics.exposition().decode()
     world.now += timedelta(minutes=5)
     assert f"{lag} 300.0" in world.cluster.metrics.exposition().decode()
+
+
+async def test_requests_that_pods_told_of_and_those_they_lost_are_shown() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    told = sum(c.requests for c in world.windows.values())
+    assert told > 0
+    text = world.cluster.metrics.exposition().decode()
+    of = '{model="churn",namespace="growth"}'
+    assert f"tidegate_evidence_requests{of} {float(told)}" in text
+    assert f"tidegate_evidence_lost_requests{of} 3.0" in text
 
 
 async def test_a_model_that_no_policy_watches_has_no_level_of_drift() -> None:
