@@ -11,11 +11,12 @@ from typing_extensions import override
 
 from tidegate.clients.kube import GoneError, Kube, Manifest
 from tidegate.clients.prometheus import Prometheus
-from tidegate.clients.resources import Resource, of_manifest
-from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.clients.resources import CUSTOM, Resource, of_manifest
+from tidegate.clients.sidecars import Sidecars, SkewedClockError, Target
 from tidegate.errors import TerminalError, TransientError
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import Report
+from tidegate.traffic.signing import CLOCK_SKEW_SECONDS
 
 Place = tuple[Resource, str, str]
 
@@ -65,6 +66,11 @@ class FakeKube(Kube):
             if r == resource and namespace in (None, n) and _matches(o, labels)
         ]  # fmt: skip
         return found, str(self._version)
+
+    @override
+    async def served(self, api_version: str) -> frozenset[str]:
+        self._fail()
+        return frozenset(r.plural for r in CUSTOM if r.api_version == api_version)
 
     @override
     async def watch(
@@ -186,6 +192,8 @@ class FakeSidecars(Sidecars):
         self.asked: list[tuple[str, int, int]] = []
         self.hanging: set[str] = set()
         """Who takes connections, and says nothing."""
+        self.clocks: dict[str, float] = {}
+        """By how many seconds a pod's clock is ahead; from 90 on it takes no token."""
         self._released = asyncio.Event()
 
     def release(self) -> None:
@@ -203,6 +211,9 @@ class FakeSidecars(Sidecars):
             await self._released.wait()
         if target.uid not in self.reports:
             raise TransientError(f"no connection to {target.address}")
+        ahead = self.clocks.get(target.uid, 0.0)
+        if abs(ahead) > CLOCK_SKEW_SECONDS:
+            raise SkewedClockError(ahead, self.reports[target.uid] if ahead < 90 else None)
         return self.reports[target.uid]
 
     @override

@@ -15,6 +15,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from tidegate.api.names import FIELD_MANAGER
+from tidegate.clients.refusals import reason, sentence
 from tidegate.clients.resources import Resource, of_manifest
 from tidegate.errors import TerminalError, TransientError, said
 
@@ -126,6 +127,12 @@ class Kube:
             if not token:
                 return items, page["metadata"]["resourceVersion"]
 
+    async def served(self, api_version: str) -> frozenset[str]:
+        """The plurals of the kinds that the server has in this version of a group."""
+        kinds = Resource(api_version, "APIResourceList", "kinds")
+        found = await self._call("get", "GET", kinds, f"/apis/{api_version}", absent=404)
+        return frozenset(kind["name"] for kind in (found or {"resources": ()})["resources"])
+
     async def watch(
         self, resource: Resource, namespace: str | None, *, labels: str, resource_version: str
     ) -> AsyncIterator[tuple[str, Manifest]]:
@@ -146,7 +153,7 @@ class Kube:
         ) as answer:
             if answer.status == 410:
                 raise GoneError(resource_version)
-            await _check(answer, f"watch {path}")
+            await _check(answer, f"watch {path}", resource)
             async for line in _lines(answer.content):
                 event = json.loads(line)
                 if event["type"] != "ERROR":
@@ -154,7 +161,8 @@ class Kube:
                 elif event["object"].get("code") == 410:
                     raise GoneError(resource_version)
                 else:
-                    raise TransientError(f"watch {path}: {event['object'].get('message')}")
+                    code, text = int(event["object"].get("code", 0)), json.dumps(event["object"])
+                    raise TransientError(sentence(f"watch {path}", resource, code, text))
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply of the whole intent; the fields are ours, whoever had them."""
@@ -196,9 +204,9 @@ class Kube:
             self._answer("create", "POST", resource, path, query=query, body=manifest) as answer,
         ):
             # A quota that two writes have changed at once is a conflict, too: nothing was created.
-            if answer.status == 409 and await _reason(answer) == "AlreadyExists":
+            if answer.status == 409 and reason(await answer.text()) == "AlreadyExists":
                 return None
-            await _check(answer, f"create {path}")
+            await _check(answer, f"create {path}", resource)
             created: Manifest = await answer.json()
             return created
 
@@ -262,7 +270,7 @@ class Kube:
         ) as answer:
             if answer.status == absent:
                 return None
-            await _check(answer, f"{verb} {path}")
+            await _check(answer, f"{verb} {path}", resource)
             found: Manifest = await answer.json()
             return found
 
@@ -324,31 +332,18 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield line
 
 
-async def _reason(answer: aiohttp.ClientResponse) -> str:
-    """Why the server refuses, in a word."""
-    try:
-        return str(json.loads(await answer.text())["reason"])
-    except (ValueError, LookupError, TypeError):
-        return ""
-
-
-async def _check(answer: aiohttp.ClientResponse, what: str) -> None:
+async def _check(answer: aiohttp.ClientResponse, what: str, resource: Resource) -> None:
     """Turn a refusal into one of our errors."""
     if answer.status < 400:
         return
-    text = await answer.text()
-    try:
-        message = str(json.loads(text).get("message", text))
-    except (ValueError, AttributeError):
-        message = text
-    sentence = f"{what}: {answer.status} {message[:1000]}"
+    told = sentence(what, resource, answer.status, await answer.text())
     match answer.status:
         case 400:
-            raise TerminalError("BadRequest", sentence)
+            raise TerminalError("BadRequest", told)
         case 403:
-            raise TerminalError("Forbidden", sentence)
+            raise TerminalError("Forbidden", told)
         case 422:
-            raise TerminalError("Invalid", sentence)
+            raise TerminalError("Invalid", told)
         case _:  # 404 on a write: the namespace or the kind may come; 409, 429, 5xx: later
             after = answer.headers.get("Retry-After", "")
-            raise TransientError(sentence, retry_after=float(after) if after.isdecimal() else None)
+            raise TransientError(told, retry_after=float(after) if after.isdecimal() else None)

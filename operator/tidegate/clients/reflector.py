@@ -1,16 +1,14 @@
 """Keeps a copy of one kind of object up to date, deletions during a broken watch included."""
 
-import asyncio
 import logging
 from typing import Protocol
 
 from tidegate.clients.kube import GoneError, Kube, Manifest
 from tidegate.clients.resources import Resource
+from tidegate.clients.retries import BACKOFF_SECONDS, Retries
 from tidegate.errors import TransientError
 
 logger = logging.getLogger(__name__)
-
-BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Sink(Protocol):
@@ -44,7 +42,8 @@ class Reflector:
 
     async def run(self) -> None:
         """Never returns; a failing API server is waited for, with back-off."""
-        version, failures, hung_up = "", 0, 0
+        version, hung_up = "", False
+        failing, ending = Retries(logger, BACKOFF_SECONDS), Retries(logger, BACKOFF_SECONDS)
         while True:
             try:
                 if not version:
@@ -52,18 +51,19 @@ class Reflector:
                 async for kind, obj in self._kube.watch(
                     self._resource, self._namespace, labels=self._labels, resource_version=version
                 ):
-                    version, failures, hung_up = obj["metadata"]["resourceVersion"], 0, 0
+                    version, hung_up = obj["metadata"]["resourceVersion"], False
+                    failing.over()
+                    ending.over()
                     self._take(kind, obj)
             except GoneError:
                 version = ""
             except TransientError as error:
-                await _pause(failures, str(error), error.retry_after or 0.0)
-                failures += 1
+                await failing.pause(str(error), error.retry_after or 0.0)
                 continue
             # A watch that lives has a bookmark at least: one without an event was hung up on.
             if hung_up:
-                await _pause(hung_up - 1, f"watches of {self._resource.plural} end at once")
-            hung_up += 1
+                await ending.pause(f"watches of {self._resource.plural} end at once")
+            hung_up = True
 
     async def _list(self) -> str:
         objects, version = await self._kube.list(
@@ -80,10 +80,3 @@ class Reflector:
                 self._sink.remove(self._resource, obj)
             case _:  # BOOKMARK: nothing but a newer resource version
                 pass
-
-
-async def _pause(failures: int, why: str, asked: float = 0.0) -> None:
-    """Wait longer after each failure, and as long as the server has asked for."""
-    seconds = max(asked, BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
-    logger.warning("%s, again in %g s", why, seconds)
-    await asyncio.sleep(seconds)

@@ -30,9 +30,10 @@ from tidegate.clients.kube import Credentials, Kube, configuration
 from tidegate.clients.log_store import LogStore
 from tidegate.clients.prometheus import Prometheus, Server
 from tidegate.clients.reflector import Reflector
+from tidegate.clients.refusals import sentence
 from tidegate.clients.resources import CHILDREN, CUSTOM
 from tidegate.clients.sidecars import Sidecars
-from tidegate.controllers import namespaces
+from tidegate.controllers import crds, namespaces
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector
 from tidegate.controllers.decision_log import DecisionLog
@@ -131,7 +132,7 @@ class Operator:
             await _first(self._leadership.acquire(), stop.wait())
             if not stop.is_set():
                 self._metrics.leader.set(1)
-                await self._lead(stop)
+                await _first(stop.wait(), self._hold(), self._lead(stop))
             return 0 if stop.is_set() else 1
         finally:
             await self._leadership.release()
@@ -142,7 +143,8 @@ class Operator:
             await self._export.close()
 
     async def _lead(self, stop: asyncio.Event) -> None:
-        """Until `stop`, or until one of the parts ends, which none of them should."""
+        """All the work, until one of its parts ends, which none of them should."""
+        await crds.installed(self._kube)
         closed = await namespaces.closed(self._kube, self._settings.watch_namespaces)
         for space in closed:
             self._store.give_up(space)
@@ -154,8 +156,6 @@ class Operator:
             if resource not in CUSTOM
         ]
         await _first(
-            stop.wait(),
-            self._hold(),
             *reflectors,
             self._sweep(sweep),
             self._work(),
@@ -234,7 +234,15 @@ class Operator:
             clusterwide=not spaces,
         )
         _stop_on_signals(stop)  # kopf has put its own handlers in their place
-        await kopf.run_tasks(tasks, ignored=existing)
+        try:
+            await kopf.run_tasks(tasks, ignored=existing)
+        except Exception as error:
+            status = getattr(error, "status", None)  # kopf does not export its errors of the API
+            if status is None:
+                raise
+            words = str(error.args[0] if error.args else "")
+            told = sentence("watch the custom resources", None, int(status), words)
+            raise TerminalError("WatchRefused", told) from error
 
     def _wrong_with_life(self) -> str | None:
         if self._leadership.renewed_at is None or not self._store.synced:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from tidegate.api.names import LEASE_NAME
 from tidegate.clients.kube import Kube, Manifest
 from tidegate.clients.resources import LEASES
-from tidegate.errors import TidegateError
+from tidegate.clients.retries import Retries
+from tidegate.errors import TidegateError, said
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Leadership:
     async def acquire(self) -> None:
         """Return when this replica leads."""
         stands_by = False
+        retries = Retries(logger, (RETRY_SECONDS,))
         while True:
             try:
                 if await self._try():
@@ -52,8 +54,9 @@ class Leadership:
                     logger.info("%s stands by: the Lease is another's", self._identity)
                     stands_by = True
             except TidegateError as error:
-                logger.warning("can't read or write the Lease: %s", error)
-            await asyncio.sleep(RETRY_SECONDS)
+                await retries.pause(f"can't read or write the Lease: {error}")
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def hold(self) -> None:
         """Renew for as long as that works; return when leadership is lost."""
@@ -82,7 +85,7 @@ class Leadership:
                 while not await self._let_go():
                     pass
         except (TidegateError, TimeoutError) as error:
-            logger.warning("the Lease could not be released: %r", error)
+            logger.warning("the Lease could not be released: %s", said(error))
         self._mine = self.renewed_at = None
 
     async def _let_go(self) -> bool:

@@ -8,6 +8,7 @@ import logging
 
 from tidegate.clients.kube import Kube
 from tidegate.clients.resources import MODELS
+from tidegate.clients.retries import Retries
 from tidegate.errors import TerminalError, TransientError
 
 logger = logging.getLogger(__name__)
@@ -38,13 +39,13 @@ async def reopened(kube: Kube, namespaces: tuple[str, ...]) -> None:
 
 async def _refusal(kube: Kube, namespace: str) -> TerminalError | None:
     """Why nothing may be read there; a server that does not answer is waited for."""
+    retries = Retries(logger, (LOOK_SECONDS,))
     while True:
         try:
             await kube.list(MODELS, namespace, metadata_only=True)
         except TerminalError as error:
             return error
         except TransientError as error:
-            logger.warning("%s, again in %g s", error, LOOK_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+            await retries.pause(str(error), error.retry_after or 0.0)
         else:
             return None

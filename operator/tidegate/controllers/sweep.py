@@ -6,8 +6,8 @@ from itertools import chain, repeat
 
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.kube import Kube, Manifest
-from tidegate.clients.reflector import BACKOFF_SECONDS
 from tidegate.clients.resources import CUSTOM, Resource
+from tidegate.clients.retries import BACKOFF_SECONDS, Retries
 from tidegate.controllers.inbox import Inbox
 from tidegate.controllers.store import Store, version_of
 from tidegate.controllers.workqueue import WorkQueue
@@ -41,12 +41,12 @@ class Sweep:
                 await self._load(resource, namespace, labels)
 
     async def _load(self, resource: Resource, namespace: str | None, labels: str) -> None:
-        for pause in chain(BACKOFF_SECONDS, repeat(BACKOFF_SECONDS[-1])):
+        retries = Retries(logger, BACKOFF_SECONDS)
+        while True:
             try:
                 objects, version = await self._kube.list(resource, namespace, labels=labels)
             except TransientError as error:
-                logger.warning("%s, again in %g s", error, pause)
-                await asyncio.sleep(pause)
+                await retries.pause(str(error), error.retry_after or 0.0)
             else:
                 self._inbox.replace(resource, namespace, objects, version)
                 return

@@ -1,5 +1,6 @@
 """The whole operator, as its image starts it, on a real API server."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,17 +9,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.integration.accounts import Installed
-from tests.integration.apiserver import ApiServer
+from tests.integration.apiserver import ApiServer, Manifest, wait_until
+from tests.integration.conftest import install_crds
 from tests.integration.helm import helm
 from tests.integration.operator_core.objects import eventually, model
 from tests.integration.operator_core.replicas import replica
 from tests.integration.runtime.programs import S3Server
 
 from tidegate.api.meta import timestamp
-from tidegate.api.names import LEASE_NAME
+from tidegate.api.names import API_VERSION, LEASE_NAME
 from tidegate.api.v1alpha1.model_status import DecisionStatus
 from tidegate.clients.kube import Kube
-from tidegate.clients.resources import LEASES, MODELS
+from tidegate.clients.refusals import not_installed
+from tidegate.clients.resources import CUSTOM, LEASES, MODELS
 from tidegate.rollout.decision_line import Logged, parsed
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("crds")]
@@ -94,6 +97,43 @@ async def test_a_namespace_that_is_gone_does_not_stop_the_work_in_the_others(
         await operator.has_reconciled(2)
         assert "nothing is done" not in operator.log
     apiserver.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+
+
+@pytest.fixture
+def no_crds(apiserver: ApiServer, crds: dict[str, Manifest]) -> Iterator[None]:
+    """A server without the CRDs until the test has ended."""
+    kinds = [f"/apis/{API_VERSION}/{crd['spec']['names']['plural']}" for crd in crds.values()]
+    # Deleting CRDs deletes all their objects: never on a cluster where somebody has any.
+    wait_until(
+        lambda: not any(apiserver.get(path).body.get("items") for path in kinds),
+        "a cluster without objects of Tidegate, which this test would delete",
+    )
+    for crd in crds.values():
+        apiserver.delete(crd)
+    wait_until(lambda: all(apiserver.get(p).code == 404 for p in kinds), "the end of the CRDs")
+    yield
+    install_crds(apiserver)
+
+
+@pytest.mark.usefixtures("no_crds")
+async def test_says_which_crds_are_missing_and_begins_when_they_come(
+    kubeconfig: Path, apiserver: ApiServer, key: Path, namespace: str
+) -> None:
+    async with replica(kubeconfig, key, namespace, "a") as operator:
+        await eventually(operator.says(not_installed(CUSTOM)), "a word about the CRDs")
+        assert (await operator.get("/readyz"))[0] == 503
+        await asyncio.to_thread(install_crds, apiserver)
+        await eventually(operator.says("workers start"), "the start")
+        assert await operator.stop() == 0, operator.log
+
+
+@pytest.mark.usefixtures("no_crds")
+async def test_ends_when_it_is_told_to_while_it_waits_for_the_crds(
+    kubeconfig: Path, key: Path, namespace: str
+) -> None:
+    async with replica(kubeconfig, key, namespace, "a") as operator:
+        await eventually(operator.says(not_installed(CUSTOM)), "a word about the CRDs")
+        assert await operator.stop() == 0, operator.log
 
 
 async def test_a_standby_takes_over_from_a_leader_that_ends(

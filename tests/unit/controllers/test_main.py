@@ -1,20 +1,26 @@
 """What becomes of a reconcile that fails."""
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fakes import FakeKube
 from tests.patience import DEADLINE_SECONDS
+from tests.ports import free_port
+from typing_extensions import override
 
 from tidegate.api.meta import ObjectKey
-from tidegate.api.names import API_VERSION, MODEL, TRAINING_JOB
+from tidegate.api.names import API_VERSION, LEASE_NAME, MODEL, TRAINING_JOB
 from tidegate.api.v1alpha1.training_job import TrainingJobStatus
-from tidegate.clients.resources import EVENTS, MODELS
+from tidegate.clients.kube import Manifest
+from tidegate.clients.resources import EVENTS, LEASES, MODELS, Resource
 from tidegate.controllers import __main__ as main
+from tidegate.controllers import leader
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.metrics import Metrics
 from tidegate.errors import TerminalError, TransientError
@@ -23,10 +29,14 @@ from tidegate.settings import Settings
 KEY = ObjectKey(MODEL, "growth", "churn")
 
 
+def operator_on(kube: FakeKube, **more: Any) -> main.Operator:
+    settings = Settings("tidegate", "pod-1", "sidecar:1", "runtime:1", Path("key.pem"), **more)
+    return main.Operator(settings, Ed25519PrivateKey.generate(), kube, Metrics())
+
+
 @pytest.fixture
 async def operator() -> AsyncIterator[main.Operator]:
-    settings = Settings("tidegate", "pod-1", "sidecar:1", "runtime:1", Path("key.pem"))
-    made = main.Operator(settings, Ed25519PrivateKey.generate(), FakeKube(), Metrics())
+    made = operator_on(FakeKube())
     yield made
     await made._sidecars.close()
 
@@ -116,6 +126,51 @@ async def test_nothing_is_reconciled_before_everything_is_listed(
             await reconciled.wait()
         working.cancel()
     assert seen == [KEY]
+
+
+class Unready(FakeKube):
+    """An API server that has no CRDs."""
+
+    @override
+    async def served(self, api_version: str) -> frozenset[str]:
+        return frozenset()
+
+
+class Silent(FakeKube):
+    """An API server that does not answer what is asked first of each namespace."""
+
+    @override
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> tuple[builtins.list[Manifest], str]:
+        raise TransientError("not now")
+
+
+@pytest.mark.parametrize("kube", [Unready(), Silent()], ids=["no CRDs", "no lists"])
+async def test_a_leader_that_waits_for_the_api_server_leads_and_ends_when_it_is_told_to(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(leader, "RETRY_SECONDS", 0.01)
+    ports = {"http_port": free_port(), "evidence_port": free_port()}
+    operator = operator_on(kube, watch_namespaces=("growth",), **ports)
+    stop = asyncio.Event()
+
+    def renewals() -> int:
+        return kube.writes.count(("update", "leases", LEASE_NAME))
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        running = asyncio.create_task(operator.run(stop))
+        while renewals() < 3 or not caplog.messages:  # noqa: ASYNC110 - nobody is told of them
+            await asyncio.sleep(0.01)
+        stop.set()
+        assert await running == 0
+    holder = kube.objects[LEASES, "tidegate", LEASE_NAME]["spec"]["holderIdentity"]
+    assert holder == "", "it lets go"
 
 
 async def test_a_leader_whose_workers_died_is_not_alive(operator: main.Operator) -> None:
