@@ -19,6 +19,7 @@ PROXY = (
     "desk",
     "exchange",
     "heads",
+    "lane",
     "ledger",
     "patience",
     "relay",

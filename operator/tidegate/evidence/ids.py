@@ -18,7 +18,7 @@ NONCES_IN_HASH: Final = 8
 # Those of the requests in flight: answers come in another order than requests.
 HASHES_REMEMBERED = 512
 
-_DIGITS: Final = "0123456789abcdef"
+_LAST_DIGITS: Final = tuple(b"%x." % digit for digit in range(16))
 _FORM = re.compile(r"([^.]+)\.([0-9a-f]{1,16})\.([0-9a-f]{16})")
 
 
@@ -52,17 +52,22 @@ def issue(member: str, secret: bytes, sequence: int) -> str:
     return f"{member}.{digits}.{nonce(secret, sequence)}"
 
 
-def issue_some(member: str, secret: bytes, first: int) -> list[str]:
-    """The ids of answers from `first` on, as many as one hash proves: eight at most."""
+def issue_lines(header: str, member: str, secret: bytes, first: int) -> list[bytes]:
+    """Header lines with the ids of answers from `first` on, as many as one hash proves.
+
+    >>> [line[:9] for line in issue_lines("id", "pod", b"secret", 14)]
+    [b'id: pod.e', b'id: pod.f']
+    """
     number, at = divmod(first, NONCES_IN_HASH)
-    proofs = _nonces(secret, number)
-    stem = f"{member}.{hex(first)[2:-1]}"  # their numbers differ in the last digit only
-    last = first % len(_DIGITS)
-    ids: list[str] = []
+    proofs = _nonces(secret, number).encode()
+    stem = f"{header}: {member}.{hex(first)[2:-1]}".encode()  # they differ in the last digit only
+    last = first % len(_LAST_DIGITS)
+    lines: list[bytes] = []
     for start in range(at * NONCE_DIGITS, len(proofs), NONCE_DIGITS):
-        ids.append(f"{stem}{_DIGITS[last]}.{proofs[start : start + NONCE_DIGITS]}")
+        proof = proofs[start : start + NONCE_DIGITS]
+        lines.append(stem + _LAST_DIGITS[last] + proof + b"\r\n")
         last += 1
-    return ids
+    return lines
 
 
 def parse(text: str) -> InferenceId | None:

@@ -18,6 +18,15 @@ class FramingError(Exception):
     """The body's framing breaks the rules; where it ends can't be told."""
 
 
+def cut(data: bytes, at: int) -> tuple[bytes, bytes]:
+    """What lies before `at` and what behind; most often that is all, and then nothing is copied.
+
+    >>> cut(b"answernext", 6)
+    (b'answer', b'next')
+    """
+    return (data, b"") if at == len(data) else (data[:at], data[at:])
+
+
 class Framing:
     """Tells how many of the bytes that come belong to the body; `done` when it is complete."""
 

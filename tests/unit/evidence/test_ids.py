@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.evidence.ids import genuine, issue, issue_some, parse
+from tidegate.evidence.ids import genuine, issue, issue_lines, parse
 
 SECRET = b"s" * 32
 
@@ -51,7 +51,8 @@ def test_no_two_answers_share_a_nonce() -> None:
 def test_ids_made_together_are_those_made_one_by_one() -> None:
     sequence = 1
     while sequence < 600:
-        ids = issue_some("pod-1", SECRET, sequence)
-        assert 0 < len(ids) <= 8
-        assert ids == [issue("pod-1", SECRET, n) for n in range(sequence, sequence + len(ids))]
-        sequence += len(ids)
+        lines = issue_lines("x-id", "pod-1", SECRET, sequence)
+        assert 0 < len(lines) <= 8
+        ids = [issue("pod-1", SECRET, n) for n in range(sequence, sequence + len(lines))]
+        assert lines == [f"x-id: {id_}\r\n".encode() for id_ in ids]
+        sequence += len(lines)

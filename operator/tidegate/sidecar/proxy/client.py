@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from typing_extensions import override
 
-from tidegate.sidecar.framing import FramingError
+from tidegate.sidecar.framing import FramingError, cut
 from tidegate.sidecar.proxy.desk import Desk
 from tidegate.sidecar.proxy.exchange import Exchange
 from tidegate.sidecar.proxy.heads import (
@@ -21,12 +21,11 @@ from tidegate.sidecar.proxy.heads import (
     ResponseHead,
     malformed,
     parse_request,
-    with_header,
 )
 from tidegate.sidecar.proxy.patience import Patience, Phase
 from tidegate.sidecar.proxy.refusal import refusal
 from tidegate.sidecar.proxy.split import Target
-from tidegate.sidecar.proxy.upstream import Upstream
+from tidegate.sidecar.proxy.upstream import Owner, Upstream
 
 BUFFER_BYTES: Final = 262144  # what may wait on either side before its sender is made to wait
 # A pod that forwards waits longer, so that the pod that answers says and counts the timeout.
@@ -35,7 +34,7 @@ AT_ONCE = pack("ii", 1, 0)  # so that a connection ends with a reset, which is n
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 
 
-class Client(asyncio.Protocol):
+class Client(Owner):
     """One exchange at a time; what a client sends ahead waits for its turn."""
 
     def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
@@ -164,7 +163,7 @@ class Client(asyncio.Protocol):
         except FramingError:
             self._give_up(exchange, 400)
             return
-        part, self._inbox = self._inbox[:taken], self._inbox[taken:]
+        part, self._inbox = cut(self._inbox, taken)
         self._patience.moved = True
         if exchange.counted:
             exchange.asked.add(part)
@@ -199,34 +198,45 @@ class Client(asyncio.Protocol):
         target, upstream = exchange.route.target, self._upstream
         if upstream is None or upstream.target is not target:
             upstream = self._upstreams.get(target)
-        if upstream is None or not upstream.reusable(monotonic()):
+        now = monotonic()
+        if upstream is None or not upstream.reusable(now):
             if upstream is not None:
                 upstream.close()
             upstream = self._upstreams[target] = Upstream(self, target, self._loop)
         self._upstream = upstream
+        self._start(exchange, upstream, now)
+
+    def _start(self, exchange: Exchange, upstream: Upstream, now: float) -> None:
+        """From here on the model is asked, if it can be reached already."""
+        if exchange.started or not upstream.connected:
+            return
+        exchange.started = now
+        upstream.expect(exchange.head.method)
+        if upstream.paused != self._slow:
+            upstream.pause(paused=self._slow)
+        exchange.waiting.insert(0, self._desk.head_for_upstream(exchange))
 
     def _send(self) -> None:
         """Pass on what there is of the request."""
         exchange, upstream = self._exchange, self._upstream
-        if exchange is None or upstream is None or not upstream.connected:
+        if exchange is None or upstream is None or not exchange.started:
             return
         parts = exchange.waiting
-        if not exchange.started:
-            exchange.started = monotonic()
-            upstream.expect(exchange.head.method)
-            if upstream.paused != self._slow:
-                upstream.pause(paused=self._slow)
-            parts.insert(0, self._desk.head_for_upstream(exchange))
         if parts:
             upstream.write(b"".join(parts))
             parts.clear()
         if self._ended and not self._inbox:
             upstream.end()
 
+    @override
     def upstream_ready(self) -> None:
+        exchange, upstream = self._exchange, self._upstream
+        if exchange is not None and upstream is not None:
+            self._start(exchange, upstream, monotonic())
         self._send()
         self._regulate()
 
+    @override
     def upstream_unreachable(self) -> None:
         exchange = self._exchange
         if exchange is None:
@@ -238,6 +248,7 @@ class Client(asyncio.Protocol):
         else:
             self._fail(exchange, self._lost_status(exchange))
 
+    @override
     def upstream_ended(self) -> bool:
         """The other end of the tunnel sends no more; whether the tunnel stays open for us."""
         if self._ended:
@@ -246,6 +257,7 @@ class Client(asyncio.Protocol):
         self._transport.write_eof()
         return True
 
+    @override
     def upstream_lost(self) -> None:
         """The connection broke; nothing is sent twice, so a request that was sent has failed."""
         exchange = self._exchange
@@ -265,21 +277,24 @@ class Client(asyncio.Protocol):
         """A monitor is soon back: 503 asks the client to try again, which 502 does not."""
         return 503 if exchange.route.target is self._desk.monitor else 502
 
+    @override
     def upstream_pace_changed(self) -> None:
         self._patience.moved = True
         self._regulate()
 
+    @override
     def answer_begins(self, head: ResponseHead) -> None:
         exchange, upstream = self._exchange, self._upstream
         if exchange is None or upstream is None:
             return
         exchange.answer = head
         exchange.answered_at = upstream.read_at
-        raw = self._desk.head_for_client(exchange, head)
         exchange.last = self._is_last(exchange)
+        self._outbox.append(head.lines)
+        self._outbox.append(exchange.id_line)
         if exchange.last and head.keep_alive and exchange.head.keep_alive:
-            raw = with_header(raw, b"connection: close")  # neither side has said it itself
-        self._outbox.append(raw)
+            self._outbox.append(b"connection: close\r\n")  # neither side has said it itself
+        self._outbox.append(b"\r\n")
         if head.status == 101:
             self._tunnel = True
             self._retire()
@@ -290,6 +305,7 @@ class Client(asyncio.Protocol):
             upstream.tunnel()
             self._regulate()
 
+    @override
     def answer_part(self, part: bytes) -> None:
         self._outbox.append(part)
         exchange = self._exchange
@@ -299,16 +315,19 @@ class Client(asyncio.Protocol):
                 exchange.answered_at = self._upstream.read_at
             exchange.given.add(part)
 
+    @override
     def pass_on(self, data: bytes) -> None:
         self._patience.moved = True
         self._transport.write(data)
 
+    @override
     def flush(self) -> None:
         if self._outbox:
             self._patience.moved = True
             self._transport.write(b"".join(self._outbox))
             self._outbox.clear()
 
+    @override
     def answer_ends(self) -> None:
         exchange = self._exchange
         if exchange is None or exchange.answer is None:

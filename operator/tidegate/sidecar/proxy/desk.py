@@ -1,14 +1,14 @@
 """What all client connections share: where requests go, what is counted, what is added to heads."""
 
 import re
-import time
+from time import time
 from typing import Protocol
 
 from tidegate.api.names import HEADER_ID
-from tidegate.evidence.ids import issue_some
+from tidegate.evidence.ids import issue_lines
 from tidegate.sidecar.proxy.capture import Capture
 from tidegate.sidecar.proxy.exchange import Budget, Exchange
-from tidegate.sidecar.proxy.heads import RequestHead, ResponseHead, with_header
+from tidegate.sidecar.proxy.heads import RequestHead, with_header
 from tidegate.sidecar.proxy.rounds import Rounds, Sweepable
 from tidegate.sidecar.proxy.shadow import Shadow
 from tidegate.sidecar.proxy.split import Route, Split, Target
@@ -76,14 +76,14 @@ class Desk:
         post = head.method == b"POST"
         if post and head.path == FEEDBACK_PATH:
             route = Route(self.monitor, 0, "")
-            return Exchange(head, route, time.time(), None, counted=False)
+            return Exchange(head, route, time(), None, counted=False)
         route = self._split.choose(head)
         counted = post and route.counted
         copied = counted and self._capture.wants()
         shadow = self._split.shadow(route) if counted else None
         # What another pod answers is decoded there.
         budget = self._budget if (copied and not route.mark) or shadow is not None else None
-        exchange = Exchange(head, route, time.time(), budget, counted=counted, copied=copied)
+        exchange = Exchange(head, route, time(), budget, counted=counted, copied=copied)
         exchange.shadow = shadow
         if not route.mark:
             self._number(exchange)
@@ -97,8 +97,8 @@ class Desk:
     def _number(self, exchange: Exchange) -> None:
         self._sequence += 1
         if not self._id_lines:
-            ids = issue_some(self._member, self._secret, self._sequence)
-            self._id_lines = [f"{HEADER_ID}: {id_}\r\n".encode() for id_ in reversed(ids)]
+            self._id_lines = issue_lines(HEADER_ID, self._member, self._secret, self._sequence)
+            self._id_lines.reverse()
         exchange.sequence = self._sequence
         exchange.id_line = self._id_lines.pop()
 
@@ -107,9 +107,6 @@ class Desk:
         head, mark = exchange.head, exchange.route.mark
         raw = head.raw if head.routed is None else marks.without(head.raw)
         return with_header(raw, mark) if mark else raw
-
-    def head_for_client(self, exchange: Exchange, answer: ResponseHead) -> bytes:
-        return answer.raw[:-2] + exchange.id_line + b"\r\n"
 
     def fall_back(self, exchange: Exchange) -> bool:
         """Take over a request that could not be handed to another pod; False if it was our own.

@@ -88,6 +88,8 @@ class ResponseHead(Head):
 
     status: int
     has_id: bool
+    lines: bytes
+    """The head without the empty line that ends it."""
 
     @property
     def has_events(self) -> bool:
@@ -152,6 +154,7 @@ def _read_response(raw: bytes, request_method: bytes) -> ResponseHead:
         fields.get(_ENCODING, b"").lower(),
         status,
         _ID in fields,
+        raw[:-2],
     )
 
 

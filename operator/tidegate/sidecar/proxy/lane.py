@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from tidegate.sidecar.proxy.exchange import wrapping
 from tidegate.sidecar.proxy.heads import ResponseHead
 from tidegate.sidecar.proxy.split import Target
-from tidegate.sidecar.proxy.upstream import Upstream
+from tidegate.sidecar.proxy.upstream import Owner, Upstream
 from tidegate.sidecar.records import Flag, Record
 
 ANSWER_LIMIT_BYTES = 1 << 20
@@ -30,7 +32,7 @@ class Copied(NamedTuple):
         return len(self.request) + len(self.record.request)
 
 
-class Lane:
+class Lane(Owner):
     """Owns a connection; whatever becomes of a copy, `done` hears of it exactly once."""
 
     def __init__(self, done: Callable[["Lane", Copied, Record], None]) -> None:
@@ -84,28 +86,35 @@ class Lane:
 
     # What the connection tells
 
+    @override
     def upstream_ready(self) -> None:
         if self._copy is not None and self._upstream is not None:
             self._upstream.expect(self._copy.method)
             self._upstream.write(self._copy.request)
 
+    @override
     def upstream_unreachable(self) -> None:
         self._give_up()
 
+    @override
     def upstream_lost(self) -> None:
         self._give_up()
 
+    @override
     def upstream_ended(self) -> bool:
         return False
 
+    @override
     def upstream_pace_changed(self) -> None:
         """A copy is written at once: it is small enough to lie in the connection's buffer."""
 
+    @override
     def answer_begins(self, head: ResponseHead) -> None:
         self._head = head
         if head.status == 101:
             self._give_up()
 
+    @override
     def answer_part(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > ANSWER_LIMIT_BYTES:
@@ -113,6 +122,7 @@ class Lane:
         else:
             self._parts.append(part)
 
+    @override
     def answer_ends(self) -> None:
         head = self._head
         if head is None:
@@ -124,8 +134,10 @@ class Lane:
             flags |= Flag.INCOMPLETE
         self._finish(head.status, flags)
 
+    @override
     def pass_on(self, data: bytes) -> None:
         """An interim answer is for clients that wait."""
 
+    @override
     def flush(self) -> None:
         """Everything is kept until the answer has ended."""

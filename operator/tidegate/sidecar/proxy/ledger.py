@@ -19,6 +19,7 @@ class Tally:
 
     __slots__ = (
         "_begins",
+        "_ends",
         "_generation",
         "_kind",
         "_revision",
@@ -31,7 +32,8 @@ class Tally:
     def __init__(self, kind: Kind, status: int, slot: int, generation: int, revision: str) -> None:
         self._kind = kind
         self._status = status
-        self._begins = slot * SLOT_SECONDS
+        self._begins = float(slot * SLOT_SECONDS)
+        self._ends = self._begins + SLOT_SECONDS
         self._generation = generation
         self._revision = revision
         self.requests = 0
@@ -44,7 +46,7 @@ class Tally:
     ) -> bool:
         """Whether such a request counts here."""
         return (
-            0.0 <= arrival - self._begins < SLOT_SECONDS
+            self._begins <= arrival < self._ends
             and kind is self._kind
             and status == self._status
             and generation == self._generation

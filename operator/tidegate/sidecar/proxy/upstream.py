@@ -1,12 +1,13 @@
 """The connection to whoever answers: the own model, the candidate's pods, or the monitor."""
 
 import asyncio
+from abc import abstractmethod
 from time import monotonic
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from typing_extensions import override
 
-from tidegate.sidecar.framing import Framing, FramingError, UntilClose
+from tidegate.sidecar.framing import Framing, FramingError, UntilClose, cut
 from tidegate.sidecar.proxy.heads import (
     HEAD_END,
     HEAD_LIMIT_BYTES,
@@ -23,18 +24,40 @@ from tidegate.sidecar.proxy.split import Target
 IDLE_SECONDS: Final = 1.0
 
 
-class Owner(Protocol):
-    """The client connection that an upstream connection works for."""
+class Owner(asyncio.Protocol):
+    """What an upstream connection works for, most often a client's connection.
 
+    A class, because compiled code calls its methods faster than those of a typing.Protocol.
+    """
+
+    @abstractmethod
     def upstream_ready(self) -> None: ...
+
+    @abstractmethod
     def upstream_unreachable(self) -> None: ...
+
+    @abstractmethod
     def upstream_ended(self) -> bool: ...
+
+    @abstractmethod
     def upstream_lost(self) -> None: ...
+
+    @abstractmethod
     def upstream_pace_changed(self) -> None: ...
+
+    @abstractmethod
     def answer_begins(self, head: ResponseHead) -> None: ...
+
+    @abstractmethod
     def answer_part(self, part: bytes) -> None: ...
+
+    @abstractmethod
     def answer_ends(self) -> None: ...
+
+    @abstractmethod
     def pass_on(self, data: bytes) -> None: ...
+
+    @abstractmethod
     def flush(self) -> None: ...
 
 
@@ -189,7 +212,7 @@ class Upstream(asyncio.Protocol):
 
     def _read_body(self, framing: Framing) -> None:
         taken = framing.take(self._inbox)
-        part, self._inbox = self._inbox[:taken], self._inbox[taken:]
+        part, self._inbox = cut(self._inbox, taken)
         self._owner.answer_part(part)
         if framing.done:
             self._end()
