@@ -13,7 +13,7 @@ from tests.soak.faults import World
 from tests.unit.sidecar.harness import KEY
 
 from tidegate.clients.sidecars import Sidecars, Target
-from tidegate.controllers.collector import Member
+from tidegate.controllers.members import Member
 from tidegate.errors import TidegateError
 from tidegate.evidence.windows import SLOT_SECONDS, Counts, slot_of
 

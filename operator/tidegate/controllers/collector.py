@@ -1,18 +1,13 @@
-"""The collector: pulls windows from the sidecars, pushes routing documents to them.
-
-What a pod reports is kept per pod and block and *replaced* when it is reported again, so neither
-the order of the reports nor their repetition matters, and nothing is counted twice.
-"""
+"""The collector: pulls windows from the sidecars, pushes routing documents to them."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import Generic, TypeVar
 
 from tidegate.api.meta import ObjectKey
-from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.clients.sidecars import Sidecars, SkewedClockError, Target
+from tidegate.controllers.members import Member, Sums
 from tidegate.errors import TerminalError, TidegateError
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.windows import (
@@ -24,8 +19,6 @@ from tidegate.evidence.windows import (
     merged,
     merged_labels,
 )
-
-T = TypeVar("T")
 
 KEPT_SLOTS = 3600 // SLOT_SECONDS
 REQUESTS_IN_FLIGHT = 64
@@ -57,97 +50,8 @@ class Gathered:
     """Requests in all windows that pods have told of, also in those that are forgotten by now."""
     lost: int = 0
     """Requests that pods have counted and could not tell of, since they were heard first."""
-
-
-class Member:
-    """What one pod has reported."""
-
-    def __init__(self, since: float) -> None:
-        self.windows: dict[BlockKey, Counts] = {}
-        self.labels: dict[BlockKey, Labels] = {}
-        self.closed_through: int | None = None
-        self.labels_closed_through: int | None = None
-        self.generation: int | None = None
-        self.heard_at = since
-        self.answers: bool | None = None
-        """Whether it answered when it was last asked; None before."""
-        self.has_no_profile = False
-        """Whether it was asked for its profile and had none that can be read."""
-        self.told = 0
-        """Requests in all windows that it has told of."""
-        self.lost = 0
-        """Requests that the pod has counted but could not tell of, since it was heard first."""
-        self._counted: int | None = None
-
-    def take(self, report: Report) -> None:
-        """Book a report."""
-        self._miss(report)
-        for key, counts in report.windows.items():
-            if key.slot <= report.closed_through:
-                known = self.windows.get(key)
-                self.told += counts.requests - (known.requests if known else 0)
-                self.windows[key] = counts
-        for key, labels in report.labels.items():
-            # Labels of an open slot only grow: the larger count is the newer one.
-            if key not in self.labels or labels.labelled > self.labels[key].labelled:
-                self.labels[key] = labels
-        self.closed_through = max(self.closed_through or 0, report.closed_through)
-        self.labels_closed_through = max(
-            self.labels_closed_through or 0, report.labels_closed_through
-        )
-        self.generation = report.generation
-
-    def _miss(self, report: Report) -> None:
-        """Find out what is missing: pods count on when their monitors die, or nobody listens."""
-        before, self._counted = self._counted, report.counted
-        if before is None or report.counted < before:  # it was not heard before, or begins anew
-            return
-        told = sum(
-            counts.requests
-            for key, counts in report.windows.items()
-            if (self.closed_through or 0) < key.slot <= report.closed_through
-        )
-        self.lost += max(0, report.counted - before - told)
-
-    def drop_before(self, slot: int, labels_slot: int) -> tuple[list[BlockKey], list[BlockKey]]:
-        """Forget what is older than these slots; the windows and the labels that are forgotten."""
-        return _drop(self.windows, slot), _drop(self.labels, labels_slot)
-
-    @property
-    def empty(self) -> bool:
-        return not self.windows and not self.labels
-
-
-def _drop(blocks: dict[BlockKey, T], before: int) -> list[BlockKey]:
-    # This is asked at each poll, and must not walk over the whole hour: only the front is looked
-    # at. A block that came late goes with those that it came with.
-    old = list(takewhile(lambda key: key.slot < before, blocks))
-    for key in old:
-        del blocks[key]
-    return old
-
-
-class Sums(Generic[T]):
-    """What the members have counted together; only blocks with news are added up anew."""
-
-    def __init__(self, merge: Callable[[Iterable[Mapping[BlockKey, T]]], dict[BlockKey, T]]):
-        self._merge = merge
-        self._sums: dict[BlockKey, T] = {}
-        self._doubted: set[BlockKey] = set()
-
-    def doubt(self, keys: Iterable[BlockKey]) -> None:
-        """These blocks may have changed; to doubt too many costs time and nothing else."""
-        self._doubted.update(keys)
-
-    def of(self, parts: Iterable[Mapping[BlockKey, T]]) -> Mapping[BlockKey, T]:
-        """The sums as of now, in a mapping that will not change any more."""
-        if self._doubted:
-            new = self._merge({k: p[k] for k in self._doubted & p.keys()} for p in parts)
-            sums = dict(self._sums)
-            for key in self._doubted:
-                sums.pop(key, None)
-            self._sums, self._doubted = {**sums, **new}, set()
-        return self._sums
+    skews: Mapping[str, float] = field(default_factory=dict)
+    """By how many seconds clocks are ahead, by the uids of the pods that are left out for it."""
 
 
 class _Followed:
@@ -198,22 +102,33 @@ class _Followed:
         heeded = [
             self.members[t.uid]
             for t in self.targets
-            if t.uid not in silent and (t.ready or self.members[t.uid].closed_through is not None)
+            if t.uid not in silent
+            and self.members[t.uid].skew is None
+            and (t.ready or self.members[t.uid].closed_through is not None)
         ]
         windows = _least(m.closed_through for m in heeded)
         return windows, _least(m.labels_closed_through for m in heeded)
 
+    def set_back(self, report: Report) -> None:
+        """The clock by which the pods were heard was ahead: forget what has not come yet."""
+        for member in self.members.values():
+            windows, labels = member.drop_after(report)
+            self.windows.doubt(windows)
+            self.labels.doubt(labels)
+
     def drop_old(self) -> None:
         """Keep an hour behind what was closed last; forget pods that are gone and left nothing."""
         # The newest, not the oldest: one pod that hangs must not make the others' past pile up.
-        closed = max((m.closed_through or 0 for m in self.members.values()), default=0)
-        labels = max((m.labels_closed_through or 0 for m in self.members.values()), default=0)
+        heard = [self.members[t.uid] for t in self.targets]
+        closed = max((m.closed_through or 0 for m in heard), default=0)
+        labels = max((m.labels_closed_through or 0 for m in heard), default=0)
         for member in self.members.values():
             windows, told = member.drop_before(closed - KEPT_SLOTS, labels - KEPT_SLOTS)
             self.windows.doubt(windows)
             self.labels.doubt(told)
         live = {t.uid for t in self.targets} | self.tasks.keys()
-        self.members = {u: m for u, m in self.members.items() if u in live or not m.empty}
+        gone = [u for u, m in self.members.items() if u not in live and m.empty]
+        self.lost += sum(self.members.pop(uid).unheard for uid in gone)
         revisions = {t.revision for t in self.targets}
         self.profiles = {r: p for r, p in self.profiles.items() if r in revisions}
 
@@ -297,7 +212,12 @@ class Collector:
             profiles=dict(followed.profiles),
             silent=silent,
             told=followed.told,
-            lost=followed.lost,
+            lost=followed.lost + sum(m.unheard for m in members.values()),
+            skews={
+                t.uid: skew
+                for t in followed.targets
+                if (skew := members[t.uid].skew) is not None and t.uid not in silent
+            },
         )
 
     async def close(self) -> None:
@@ -329,9 +249,9 @@ class Collector:
             try:
                 # First the push: a rollback must get through to a pod whose monitor hangs.
                 await self._push(key, followed, target)
-                await self._pull(key, followed, target)
+                told = await self._pull(key, followed, target)
                 # A sidecar that was restarted may have fallen back to an older document.
-                await self._push(key, followed, target)
+                await self._push(key, followed, target, anew=not told)
                 await self._read_profile(key, followed, target)
             except TidegateError as error:
                 if target.ready and member.answers is not False:
@@ -340,33 +260,53 @@ class Collector:
                 return
         member.answers = True
 
-    async def _push(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
+    async def _push(
+        self, key: ObjectKey, followed: _Followed, target: Target, *, anew: bool = False
+    ) -> None:
+        """Hand over the document to a pod that has an older one; `anew`: or may have."""
         member = followed.members[target.uid]
-        if followed.envelope is None or (member.generation or 0) >= followed.generation:
+        known = (member.generation or 0) >= followed.generation and not anew
+        if followed.envelope is None or known:
             return
         before = member.generation
         member.generation = await self._sidecars.push(target, followed.envelope)
         if member.generation != before:
             self._on_news(key)
 
-    async def _pull(self, key: ObjectKey, followed: _Followed, target: Target) -> None:
+    async def _pull(self, key: ObjectKey, followed: _Followed, target: Target) -> bool:
+        """Book what is new there; whether the pod has told which document it acts on."""
         member = followed.members[target.uid]
         windows, labels = member.closed_through, member.labels_closed_through
-        report = await self._sidecars.windows(
-            target,
-            after=followed.after if windows is None else windows,
-            labels_after=followed.labels_after if labels is None else labels,
-        )
+        try:
+            report = await self._sidecars.windows(
+                target,
+                after=followed.after if windows is None else windows,
+                labels_after=followed.labels_after if labels is None else labels,
+            )
+        except SkewedClockError as error:
+            if member.skew is None:
+                self._on_silence(f"{key}: pod {target.uid} is left out: {error}")
+                self._on_news(key)
+            member.leave_out(error.seconds, error.report)
+            member.heard_at = self._clock()
+            return error.report is not None
+        self._book(key, followed, member, report)
+        return True
+
+    def _book(self, key: ObjectKey, followed: _Followed, member: Member, report: Report) -> None:
         followed.windows.doubt(k for k, c in report.windows.items() if member.windows.get(k) != c)
         followed.labels.doubt(k for k, n in report.labels.items() if member.labels.get(k) != n)
         told, lost = member.told, member.lost
-        known = member.generation, followed.closed(self._clock())
+        known = member.generation, followed.closed(self._clock()), member.skew
+        is_set_back = member.is_set_back(report)
         member.take(report)
+        if is_set_back:
+            followed.set_back(report)
         followed.told += member.told - told
         followed.lost += member.lost - lost
         member.heard_at = self._clock()
         # What one pod tells of a slot is no news before the last one has closed it.
-        if (member.generation, followed.closed(self._clock())) != known:
+        if (member.generation, followed.closed(self._clock()), member.skew) != known:
             self._on_news(key)
 
     async def _read_profile(self, key: ObjectKey, followed: _Followed, target: Target) -> None:

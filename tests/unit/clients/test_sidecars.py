@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from email.utils import formatdate
 
 import pytest
 from aiohttp import web
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.clients.listening import listening
 
 from tidegate.clients import sidecars as sidecars_module
-from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.clients.sidecars import Sidecars, SkewedClockError, Target
 from tidegate.errors import TerminalError, TransientError
 from tidegate.evidence.profile import make_profile
 from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, slot_of
@@ -33,13 +34,19 @@ REPORT = Report(
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def date(at: float) -> str:
+    return formatdate(at, usegmt=True)
+
+
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[tuple[Sidecars, Target]]:
     async def checked(request: web.Request) -> web.StreamResponse:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not token_is_valid(token, KEY.public_key(), POD.uid, NOW):
-            return web.Response(status=401)
-        return await handler(request)
+            return web.Response(status=401, headers={"Date": date(NOW)})
+        answer = await handler(request)
+        answer.headers.setdefault("Date", date(NOW))
+        return answer
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", checked)
@@ -196,3 +203,34 @@ async def test_a_pod_that_is_not_there_is_worth_another_try() -> None:
     with pytest.raises(TransientError):
         await client.push(replace(POD, address="127.0.0.1:1"), "sealed")
     await client.close()
+
+
+@pytest.mark.parametrize("ahead", [-600.0, -31.0, 31.0, 600.0])
+async def test_a_pod_whose_clock_is_wrong_tells_nothing_that_can_be_used(ahead: float) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(REPORT.to_json(), headers={"Date": date(NOW + ahead)})
+
+    async with serving(handler) as (client, pod):
+        with pytest.raises(SkewedClockError) as caught:
+            await client.windows(pod, after=0, labels_after=0)
+    assert (caught.value.seconds, caught.value.report) == (ahead, REPORT)
+    assert f"differs from the operator's by {ahead:+.0f} s" in str(caught.value)
+
+
+async def test_a_pod_whose_clock_is_so_wrong_that_no_token_holds_is_known_by_its_date() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=401, headers={"Date": date(NOW + 86400)})
+
+    async with serving(handler) as (client, pod):
+        with pytest.raises(SkewedClockError) as caught:
+            await client.windows(pod, after=0, labels_after=0)
+    assert (caught.value.seconds, caught.value.report) == (86400.0, None)
+
+
+@pytest.mark.parametrize("said", [date(NOW + 29), date(NOW - 29), "yesterday", ""])
+async def test_a_clock_that_is_nearly_right_or_unknown_is_taken_for_right(said: str) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(REPORT.to_json(), headers={"Date": said})
+
+    async with serving(handler) as (client, pod):
+        assert await client.windows(pod, after=0, labels_after=0) == REPORT

@@ -11,7 +11,8 @@ from tests.patience import DEADLINE_SECONDS
 from tidegate.api.meta import ObjectKey
 from tidegate.clients.sidecars import Target
 from tidegate.controllers import collector
-from tidegate.controllers.collector import KEPT_SLOTS, Collector, Member, Sums
+from tidegate.controllers.collector import KEPT_SLOTS, Collector
+from tidegate.controllers.members import Member, Sums
 from tidegate.evidence.profile import Predictions, Profile
 from tidegate.evidence.windows import BlockKey, Counts, Labels, Report, merged, merged_labels
 
@@ -268,6 +269,107 @@ async def test_requests_told_are_counted_once_and_outlive_their_windows(world: W
     world.follow(target("p1"))
     await world.until(lambda: world.requests() == 2)
     assert world.collector.gathered(KEY).told == 17
+
+
+@pytest.mark.parametrize("ahead", [-600.0, 60.0, 600.0], ids=["behind", "ahead", "far ahead"])
+async def test_a_pod_whose_clock_is_wrong_is_left_out_and_holds_nobody_up(
+    world: World, ahead: float
+) -> None:
+    world.sidecars.reports = {
+        "p1": report("p1", closed=70, requests={70: 1}),
+        "p2": report("p2", closed=10, requests={10: 4}, counted=4),
+    }
+    world.sidecars.clocks["p2"] = ahead
+    world.sidecars.generations = {"p1": 1, "p2": 1}
+    world.follow(target("p1"), target("p2"), generation=1, envelope="document 1")
+    await world.until(lambda: bool(world.collector.gathered(KEY).skews))
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 70)
+    gathered = world.collector.gathered(KEY)
+    assert gathered.skews == {"p2": ahead}
+    assert gathered.silent == ()
+    assert world.requests() == 1
+    # It is no witness, but it does what it is told.
+    await world.until(lambda: world.collector.gathered(KEY).confirmed.get("p2") == 1)
+    assert len(world.silences) == 1
+    assert KEY in world.news
+
+
+async def test_what_a_pod_with_a_wrong_clock_counts_is_lost_until_it_is_told(world: World) -> None:
+    world.sidecars.reports["p1"] = report(closed=60, requests={60: 9}, counted=100)
+    world.follow(target())
+    await world.until(lambda: world.requests() == 9)
+    world.sidecars.clocks["p1"] = -600.0
+    world.sidecars.reports["p1"] = report(closed=2, counted=107)
+    await world.until(lambda: world.collector.gathered(KEY).lost == 7)
+    # Its own mistake: it has counted in slots that were told long ago.
+    world.sidecars.clocks.clear()
+    world.sidecars.reports["p1"] = report(closed=63, requests={63: 2}, counted=109)
+    await world.until(lambda: world.requests() == 11)
+    assert world.collector.gathered(KEY).lost == 7
+    assert world.collector.gathered(KEY).skews == {}
+
+
+async def test_nothing_is_lost_by_a_mistake_of_the_operators_clock(world: World) -> None:
+    world.sidecars.reports["p1"] = report(closed=60, requests={60: 9}, counted=100)
+    world.follow(target())
+    await world.until(lambda: world.requests() == 9)
+    world.sidecars.clocks["p1"] = -600.0
+    world.sidecars.reports["p1"] = report(closed=61, requests={61: 7}, counted=107)
+    await world.until(lambda: world.collector.gathered(KEY).lost == 7)
+    world.sidecars.clocks.clear()
+    await world.until(lambda: world.requests() == 16)
+    assert world.collector.gathered(KEY).lost == 0
+
+
+async def test_what_a_pod_with_a_wrong_clock_never_told_stays_lost_when_it_is_gone(
+    world: World,
+) -> None:
+    world.sidecars.reports = {"p1": report("p1"), "p2": report("p2", requests={3: 5}, counted=25)}
+    world.sidecars.clocks["p2"] = -600.0
+    world.follow(target("p1"), target("p2"))
+    await world.until(lambda: world.collector.gathered(KEY).lost == 5)
+    world.follow(target("p1"))
+    await world.until(lambda: set(world.collector._followed[KEY].members) == {"p1"})
+    assert world.collector.gathered(KEY).lost == 5
+
+
+async def test_a_clock_that_drifts_by_a_second_is_no_news(world: World) -> None:
+    world.sidecars.reports["p1"] = report()
+    world.sidecars.clocks["p1"] = -600.0
+    world.follow(target())
+    await world.until(lambda: world.collector.gathered(KEY).skews == {"p1": -600.0})
+    world.sidecars.clocks["p1"] = -601.0
+    asked = len(world.sidecars.asked)
+    await world.until(lambda: len(world.sidecars.asked) > asked + 2)
+    assert world.collector.gathered(KEY).skews == {"p1": -600.0}
+    world.sidecars.clocks["p1"] = -620.0
+    await world.until(lambda: world.collector.gathered(KEY).skews == {"p1": -620.0})
+    assert len(world.silences) == 1
+
+
+async def test_pods_are_heard_again_when_their_clocks_and_the_operators_are_set_back(
+    world: World,
+) -> None:
+    """By a day: what was said of tomorrow is forgotten, or nobody would be heard until then."""
+    tomorrow = 8640
+    for uid in ("p1", "p2", "gone"):
+        world.sidecars.reports[uid] = report(
+            uid, closed=tomorrow + 9, requests={tomorrow + 9: 3}, counted=3
+        )
+    world.follow(target("p1"), target("p2"), target("gone"))
+    await world.until(lambda: world.requests() == 9)
+    world.follow(target("p1"), target("p2"))
+    # Only what is asked for is told: nothing behind tomorrow.
+    for uid in ("p1", "p2"):
+        world.sidecars.reports[uid] = report(uid, closed=20, counted=5)
+    await world.until(lambda: world.collector.gathered(KEY).closed_through == 20)
+    for uid in ("p1", "p2"):
+        world.sidecars.reports[uid] = report(uid, closed=21, requests={21: 6}, counted=11)
+    await world.until(lambda: world.requests() == 12)
+    gathered = world.collector.gathered(KEY)
+    assert gathered.closed_through == 21
+    assert {k.slot for k in gathered.windows} == {21}
+    assert (gathered.told, gathered.lost) == (21, 4)
 
 
 async def test_no_slot_is_closed_before_every_pod_was_heard(world: World) -> None:
