@@ -86,11 +86,16 @@ async def _apply(
 
 
 async def _prune(seen: Observed, step: Plan, cluster: Cluster) -> None:
-    """Delete the pods of revisions that are gone, and revisions beyond the history's limit."""
+    """Delete the pods of revisions that are gone, and revisions beyond the history's limit.
+
+    A Service goes after its pods: it tells where they are, and they tell their last requests.
+    """
     uid = seen.model.metadata.uid
     live = {r.name for r in step.live}
-    public = public_name(seen.model.metadata.name)
-    for resource, kept in ((DEPLOYMENTS, live), (SERVICES, live | {public})):
+    named = {p.revision for p in (*seen.pods, *seen.unready)} | {
+        public_name(seen.model.metadata.name)
+    }
+    for resource, kept in ((DEPLOYMENTS, live), (SERVICES, live | named)):
         gone = [o for o in cluster.owned(uid, resource) if o["metadata"]["name"] not in kept]
         await cluster.delete(resource, gone)
     history = sorted(

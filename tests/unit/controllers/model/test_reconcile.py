@@ -31,6 +31,7 @@ from tidegate.clients.resources import (
     Resource,
     of_manifest,
 )
+from tidegate.clients.sidecars import Target
 from tidegate.controllers.cluster import Cluster
 from tidegate.controllers.collector import Collector, Gathered
 from tidegate.controllers.metrics import Metrics
@@ -137,8 +138,9 @@ class ScriptedCollector(Collector):
         return self._world.gathered()
 
     @override
-    def follow(self, key: ObjectKey, *args: object, **options: object) -> None:
+    def follow(self, key: ObjectKey, *args: Any, **options: object) -> None:
         self._world.pushed = str(options["envelope"])
+        (self._world.followed,) = args
 
     @override
     def forget(self, key: ObjectKey) -> None:
@@ -160,6 +162,8 @@ class World:
         self.deaths = 0
         self.pushed = ""
         """The sealed document that the collector hands to the pods."""
+        self.followed: tuple[Target, ...] = ()
+        """The pods that the collector is told to ask."""
         self.hidden: tuple[Resource, str] | None = None
         """An object without our label, which the watches don't bring."""
         self.cluster = self._operator()
@@ -303,6 +307,26 @@ class World:
             self.names(SERVICES),
             [(c.type, c.status, c.reason) for c in status.conditions],
         )
+
+
+class LingeringWorld(World):
+    """Pods that take their time to end."""
+
+    lingers = False
+
+    @override
+    def _kubelet(self) -> None:
+        gone = {n for (r, _, n) in self.kube.objects if r == ENDPOINT_SLICES}
+        gone -= self.there(DEPLOYMENTS)
+        slices = {n: self.kube.objects[ENDPOINT_SLICES, "growth", n] for n in gone}
+        super()._kubelet()
+        for piece in slices.values() if self.lingers else ():
+            (endpoint,) = piece["endpoints"]
+            ending = {**endpoint, "conditions": {"ready": False, "terminating": True}}
+            self.kube._store({**piece, "endpoints": [ending]})
+
+    def there(self, resource: Resource) -> set[str]:
+        return {name for (r, _, name) in self.kube.objects if r == resource}
 
 
 async def delivered(world: World) -> None:
@@ -564,6 +588,24 @@ async def test_evidence_grows_old_while_nobody_answers() -> None:
     assert f"{lag} 0.0" in world.cluster.metrics.exposition().decode()
     world.now += timedelta(minutes=5)
     assert f"{lag} 300.0" in world.cluster.metrics.exposition().decode()
+
+
+async def test_a_service_goes_after_its_pods_for_they_have_requests_to_tell_of() -> None:
+    world = LingeringWorld(error=0.2)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    await world.want(NEW_DIGEST)
+    while world.there(DEPLOYMENTS) != {OLD, NEW}:
+        await world.run(1)
+    world.lingers = True
+    while world.there(DEPLOYMENTS) != {OLD}:
+        await world.run(1)
+    await world.run(3)
+    assert NEW in world.there(SERVICES)
+    assert NEW in {t.revision for t in world.followed if t.ending}
+    world.lingers = False
+    await world.run(2)
+    assert world.there(SERVICES) == {OLD, "churn"}
 
 
 async def test_requests_that_pods_told_of_and_those_they_lost_are_shown() -> None:
