@@ -1,6 +1,7 @@
 """What do 5,000 Models cost the operator's decisions? Processor time of each Model's minute."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tidegate.api.v1alpha1.model import (
     Model,
 )
 from tidegate.clients.sidecars import Sidecars, Target
+from tidegate.controllers.__main__ import GARBAGE_AFTER
 from tidegate.controllers.collector import Collector, Gathered
 from tidegate.controllers.drift_policy.plan import plan
 from tidegate.controllers.drift_policy.state import Observed, Watched
@@ -71,6 +73,7 @@ class Clock:
 
 
 def main(runs: int, *, write: bool) -> None:
+    gc.set_threshold(GARBAGE_AFTER)
     measured = min(runs, MEASURED)
     block = asyncio.run(fleet_table(measured))
     print(f"\n{block}", flush=True)

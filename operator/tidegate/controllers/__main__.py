@@ -1,6 +1,7 @@
 """The operator: composition root and entry point. `python -m tidegate.controllers`"""
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -63,6 +64,9 @@ RECONCILES: dict[str, Reconcile] = {
     TRAINING_JOB: reconcile_training_job,
     DRIFT_POLICY: reconcile_drift_policy,
 }
+# What pods report is thousands of short lists, and nothing in it refers to itself: to search it for
+# garbage after each 700 objects, as Python does by itself, took a fifth of the time of reading it.
+GARBAGE_AFTER = 20_000
 STUCK_SECONDS = 900.0  # every call has a timeout: a key that waits longer waits for a bug
 
 
@@ -351,6 +355,7 @@ def main() -> int:
             level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
         )
         logging.getLogger("kopf").setLevel(logging.WARNING)
+        gc.set_threshold(GARBAGE_AFTER)
         return asyncio.run(_main(settings))
     except TerminalError as error:
         print(error, file=sys.stderr)

@@ -9,7 +9,6 @@ the analysis stops for good.
 
 import base64
 import hashlib
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,6 +103,8 @@ class _Memory:
         self.at = _Slots(from_slot, from_slot, from_slot)
         self.after: int | None = from_slot
         self.breached: str | None = None
+        self.unseen = True
+        """Whether a tracker knows more than at the last look."""
         self.stopped: _Slots | None = None
         """The slots that were the last before the breach."""
         self.digests = ["", ""]  # of the windows and of the labels that were folded
@@ -119,7 +120,7 @@ class _Memory:
 
     @classmethod
     def restored(cls, analysis: Analysis, cursor: str) -> "_Memory":
-        data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(cursor)))
+        data: dict[str, Any] = orjson.loads(zlib.decompress(base64.b64decode(cursor)))
         memory = cls(analysis, int(data["slot"]))
         # Cursors of older versions know nothing of values: they begin with what comes now.
         memory.at = _slots(data["slot"], data["labels"], data.get("values"))
@@ -151,8 +152,8 @@ class _Memory:
             "breached": self.breached,
             "after": self.after,
             "digests": self.digests,
-            "stopped": self.stopped,
-            "edited": self.edited,
+            "stopped": self.stopped and list(self.stopped),
+            "edited": {name: list(at) for name, at in self.edited.items()},
             "skew": self.skew and self.skew.to_state(),
             "metrics": {
                 name: {"of": question, **self.trackers[name].state()}
@@ -160,7 +161,7 @@ class _Memory:
             },
             "valued": self.valued,
         }
-        packed = zlib.compress(json.dumps(data, sort_keys=True).encode(), level=1)
+        packed = zlib.compress(orjson.dumps(data, option=orjson.OPT_SORT_KEYS), level=1)
         return base64.b64encode(packed).decode()
 
     def fold_windows(self, slot: int, pairs: Sequence[tuple[Counts, Counts]]) -> None:
@@ -172,6 +173,7 @@ class _Memory:
                 # Where only copies went to the candidate there is nothing but pairs to compare.
                 for candidate, stable in pairs if isinstance(tracker, PairTracker) else served:
                     tracker.fold(candidate, stable)
+                    self.unseen = True
         if self.skew is not None:
             for candidate, stable in served:
                 self.skew.fold(candidate, stable)
@@ -185,6 +187,7 @@ class _Memory:
             if isinstance(tracker, LabelTracker) and slot > self._begin(name).labels:
                 for candidate, stable in pairs:
                     tracker.fold(candidate, stable)
+                    self.unseen = True
         told = [(c.labelled, c.wrong, s.labelled, s.wrong) for c, s in pairs]
         self.digests[1] = _digest(self.digests[1], slot, told)
 
@@ -196,10 +199,14 @@ class _Memory:
             began = max(self._begin(name).values, self.after or -1)
             if isinstance(tracker, ValueTracker) and first > began:
                 tracker.fold(window)
+                self.unseen = True
                 self.valued[name] = _digest(self.valued.get(name, ""), slot, window.to_json())
 
     def look(self, analysis: Analysis) -> None:
         """Stop for good if the evidence of harm is enough."""
+        if not self.unseen:  # labels that no metric is about, say
+            return
+        self.unseen = False
         self.breached = breach(metrics_of(analysis), self.trackers, analysis)
         if self.breached is not None:
             self.stopped = self.at
