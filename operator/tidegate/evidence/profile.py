@@ -34,6 +34,7 @@ from tidegate.evidence.hours import (
     count_predictions,
     fits,
 )
+from tidegate.evidence.ranking import Ranking
 
 __all__ = [
     "SPECIAL_BINS",
@@ -112,6 +113,8 @@ class Profile:
     metrics: Mapping[str, float] = field(default_factory=dict)
     hours: Hours | None = None
     """The counts by hour of the week or day, where the training rows say when they were seen."""
+    ranking: Ranking | None = None
+    """The scores of held-out rows by label, where there are two labels and scores."""
 
     @property
     def bins(self) -> int:
@@ -131,6 +134,7 @@ class Profile:
 
     def to_json(self) -> dict[str, Any]:
         hours = {} if self.hours is None else {"hours": self.hours.to_json()}
+        ranking = {} if self.ranking is None else {"ranking": self.ranking.to_json()}
         return {
             "version": VERSION,
             "task": self.task,
@@ -139,6 +143,7 @@ class Profile:
             "predictions": _predictions_to_json(self.predictions),
             "metrics": dict(self.metrics),
             **hours,
+            **ranking,
         }
 
     @classmethod
@@ -152,6 +157,7 @@ class Profile:
                 features=tuple(_feature_from_json(f) for f in data["features"]),
                 predictions=_predictions_from_json(data["predictions"]),
                 metrics={str(k): float(v) for k, v in data["metrics"].items()},
+                ranking=Ranking.from_json(data["ranking"]) if "ranking" in data else None,
             )
             return replace(found, hours=_hours_from_json(data.get("hours"), found.bins))
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -11,7 +11,13 @@ from typing import Any
 from tidegate.api.v1alpha1.model import Model
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.values import ValueKey, Values
-from tidegate.evidence.windows import BlockKey, Counts, Labels
+from tidegate.evidence.windows import (
+    BlockKey,
+    Counts,
+    Labels,
+    labels_from_json,
+    labels_to_json,
+)
 
 FORMAT = 1
 
@@ -49,7 +55,7 @@ class Recording:
             "closedThrough": self.closed_through,
             "labelsClosedThrough": self.labels_closed_through,
             "windows": [[*k, c.to_json()] for k, c in sorted(self.windows.items())],
-            "labels": [[*k, n.labelled, n.wrong] for k, n in sorted(self.labels.items())],
+            **labels_to_json(self.labels),
             "values": [[*k, v] for k, v in sorted(self.values.items())],
             "valuesClosedThrough": self.values_closed_through,
             "profiles": {name: p.to_json() for name, p in sorted(self.profiles.items())},
@@ -72,10 +78,7 @@ class Recording:
                 BlockKey(int(slot), int(generation), str(revision)): Counts.from_json(counts)
                 for slot, generation, revision, counts in data["windows"]
             },
-            labels={
-                BlockKey(int(slot), int(generation), str(revision)): Labels(int(n), int(wrong))
-                for slot, generation, revision, n, wrong in data["labels"]
-            },
+            labels=labels_from_json(data),
             values={
                 ValueKey(int(slot), str(question), str(revision)): None
                 if value is None

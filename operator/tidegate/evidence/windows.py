@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from operator import add
 from typing import Any, NamedTuple
 
+from tidegate.evidence import ranked as by_bin
+from tidegate.evidence.ranked import Ranked
+
 SLOT_SECONDS = 10
 UNDRAWN = -1
 
@@ -138,9 +141,15 @@ class Labels:
 
     labelled: int = 0
     wrong: int = 0
+    ranked: Ranked = ()
+    """Those of them whose answers had scores, if the reference profile says how they rank."""
 
     def __add__(self, other: "Labels") -> "Labels":
-        return Labels(self.labelled + other.labelled, self.wrong + other.wrong)
+        return Labels(
+            self.labelled + other.labelled,
+            self.wrong + other.wrong,
+            by_bin.added(self.ranked, other.ranked) if self.ranked or other.ranked else (),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +188,7 @@ class Report:
             "closedThrough": self.closed_through,
             "labelsClosedThrough": self.labels_closed_through,
             "windows": [[*k, c.to_json()] for k, c in sorted(self.windows.items())],
-            "labels": [[*k, n.labelled, n.wrong] for k, n in sorted(self.labels.items())],
+            **labels_to_json(self.labels),
             "refused": dict(self.refused),
             "counted": self.counted,
             "more": self.more,
@@ -199,14 +208,34 @@ class Report:
                 BlockKey(int(slot), int(generation), str(revision)): Counts.from_json(counts)
                 for slot, generation, revision, counts in data["windows"]
             },
-            labels={
-                BlockKey(int(slot), int(generation), str(revision)): Labels(int(n), int(wrong))
-                for slot, generation, revision, n, wrong in data["labels"]
-            },
+            labels=labels_from_json(data),
             refused={str(k): int(v) for k, v in data["refused"].items()},
             counted=int(data.get("counted", 0)),  # absent from older sidecars, as the next one
             more=bool(data.get("more", False)),
         )
+
+
+def labels_to_json(labels: Mapping[BlockKey, Labels]) -> dict[str, Any]:
+    """What sidecars report and recordings keep of labels, as parts of their documents."""
+    told = sorted(labels.items())
+    return {
+        "labels": [[*k, n.labelled, n.wrong] for k, n in told],
+        "ranked": [[*k, n.ranked] for k, n in told if n.ranked],
+    }
+
+
+def labels_from_json(data: Mapping[str, Any]) -> dict[BlockKey, Labels]:
+    """Raise KeyError, TypeError or ValueError where `data` has no labels."""
+    ranked = {  # absent from older sidecars and recordings
+        (slot, generation, revision): by_bin.from_json(bins)
+        for slot, generation, revision, bins in data.get("ranked", ())
+    }
+    return {
+        BlockKey(int(slot), int(generation), str(revision)): Labels(
+            int(n), int(wrong), ranked.get((slot, generation, revision), ())
+        )
+        for slot, generation, revision, n, wrong in data["labels"]
+    }
 
 
 def merged(parts: Iterable[Mapping[BlockKey, Counts]]) -> dict[BlockKey, Counts]:

@@ -156,13 +156,13 @@ def _of_world(seen: Seen) -> Reading:
     if seen.broken:
         return Reading(Cause.BROKEN_DATA, Remedy.NOTIFY, _broken(seen))
     if seen.quality is Quality.FALLEN and seen.inputs is Inputs.STEADY:
-        message = "Answers have become wrong while the inputs stayed: the world works differently."
+        message = "Answers have become worse while the inputs stayed: the world works differently."
         return Reading(Cause.CONCEPT_DRIFT, Remedy.RETRAIN, message)
     if seen.quality is Quality.FALLEN:
-        message = "Answers are more often wrong than the policy allows."
+        message = "Answers are worse than the policy allows, by their labels."
         return Reading(Cause.DECAY, Remedy.RETRAIN, message)
     if seen.inputs is Inputs.DRIFTED:
-        harm = "labels say that answers are as right as before"
+        harm = "labels say that answers are as good as the policy wants"
         unknown = "whether that harms, only labels can tell"
         message = (
             "The world has moved, for every revision alike; "

@@ -22,6 +22,7 @@ from tidegate.rollout.lost import lost_values
 from tidegate.rollout.multivariate_drift import look_threshold, multivariate_drift
 from tidegate.rollout.performance import performance
 from tidegate.rollout.prediction_drift import prediction_drift
+from tidegate.rollout.ranking import ranking
 from tidegate.rollout.references import References
 from tidegate.rollout.series import SEVERITY, WINDOWS_WEIGHED, Budget, Level, Series, unknown
 from tidegate.statistics.drift import alarm_threshold
@@ -115,6 +116,8 @@ def assess(
                 return multivariate_drift(signal, looks, evidence, spec.sustain)
             case "PredictionDrift":
                 return prediction_drift(signal, profile, counts, references, budget)
+            case "Performance" if signal.metric == "roc_auc":
+                return ranking(signal, profile, labels, threshold, session)
             case "Performance":
                 return performance(signal, profile, labels, threshold, session)
             case _:

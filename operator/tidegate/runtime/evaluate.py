@@ -1,5 +1,6 @@
 """Measuring a model on rows that it has not learnt from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from tidegate.api.names import Reason
 from tidegate.evidence.encode import label_text
 from tidegate.evidence.profile import Task
+from tidegate.evidence.ranking import Ranking
+from tidegate.runtime.artifact import Manifest
 from tidegate.runtime.dataset import Rows
 from tidegate.runtime.outcome import StageError
 from tidegate.runtime.predictor import Answer, Predictor
@@ -23,6 +26,22 @@ def evaluate(predictor: Predictor, rows: Rows) -> tuple[Answer, dict[str, float]
         message = f"the model can't take the held-out rows: {error}"
         raise StageError(Reason.DATA_INVALID, message, field="spec.data.inputs") from error
     return answer, _scores(answer, rows.target, predictor.manifest.task, predictor.manifest.classes)
+
+
+def ranking_of(answer: Answer, rows: Rows, manifest: Manifest) -> Ranking | None:
+    """How the scores of held-out rows rank two labels; None where there are others, or no scores.
+
+    A regressor's answers are the scores where its target has two values.
+    """
+    labels: Sequence[Any] = manifest.classes
+    scores = None if answer.probabilities is None else answer.probabilities[:, -1]
+    if manifest.task == "regression":
+        labels, scores = np.unique(rows.target).tolist(), answer.values.astype(np.float64)
+    texts = [label_text(label) or "" for label in labels]
+    truth = [label_text(value) for value in rows.target]
+    if scores is None or len(texts) != 2 or set(truth) != set(texts):
+        return None
+    return Ranking.of(scores, np.array([t == texts[1] for t in truth]), (texts[0], texts[1]))
 
 
 def scores_of(

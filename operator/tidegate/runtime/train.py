@@ -25,7 +25,7 @@ from tidegate.runtime.estimator import (
     parameters_of,
     task_of,
 )
-from tidegate.runtime.evaluate import evaluate, scores_of
+from tidegate.runtime.evaluate import evaluate, ranking_of, scores_of
 from tidegate.runtime.job import Job, Workspace
 from tidegate.runtime.outcome import StageError
 from tidegate.runtime.pipeline import make_pipeline
@@ -64,7 +64,10 @@ def train(job: Job, work: Workspace) -> dict[str, object]:
     _write(work.out / METRICS, scores)
     print(f"metrics: {json.dumps(scores)}", flush=True)
     check_gates(spec.gates, scores)
-    _write(work.out / PROFILE, _profile(data, answer.values, scores).to_json())
+    profile = replace(
+        _profile(data, answer.values, scores), ranking=ranking_of(answer, data.held_out, manifest)
+    )
+    _write(work.out / PROFILE, profile.to_json())
     write_reference(
         work.out / REFERENCE, data.train.columns, kinds, spec.output.reference_rows, seed
     )

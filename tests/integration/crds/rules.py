@@ -339,8 +339,10 @@ DRIFT_POLICY = {
     "warn, breach and share do not belong to Performance: use min or maxRelativeDrop": Pair(
         "driftpolicy-full", {f"{PERFORMANCE}.warn": "0.1"}
     ),
-    "min, maxRelativeDrop and minLabelled belong to Performance": Pair(
-        "driftpolicy-full", {f"{INPUTS}.min": "0.8"}
+    "metric, min, maxRelativeDrop and minLabelled belong to Performance": Pair(
+        "driftpolicy-full",
+        {f"{INPUTS}.metric": "roc_auc"},
+        {f"{PERFORMANCE}.metric": "roc_auc"},
     ),
     "features belong to DataDrift, DataQuality and MultivariateDrift": Pair(
         "driftpolicy-full", {f"{SCORES}.features": {"exclude": ["id"]}}
@@ -369,7 +371,7 @@ DRIFT_POLICY = {
     "further apart": Pair(
         "driftpolicy-full", {f"{SCORES}.breach": "0.83"}, {f"{SCORES}.breach": "0.829"}
     ),
-    "min must be larger than 0 and at most 1: it is an accuracy": Pair(
+    "min must be larger than 0 and at most 1: it is an accuracy or a ROC AUC": Pair(
         "driftpolicy-full", {f"{PERFORMANCE}.min": "0"}, {f"{PERFORMANCE}.min": "1"}
     ),
     "maxRelativeDrop must be at least 0 and smaller than 1": Pair(

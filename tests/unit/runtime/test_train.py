@@ -12,6 +12,7 @@ from tidegate.runtime.artifact import digest_of
 from tidegate.runtime.outcome import StageError
 from tidegate.runtime.predictor import load
 from tidegate.runtime.train import packages_digest, train
+from tidegate.statistics.ranking import Ranks
 
 RIDGE = "sklearn.linear_model.Ridge"
 
@@ -56,6 +57,41 @@ def test_profile_counts_train_rows_and_held_out_predictions(tmp_path: Path) -> N
     assert [sum(f.counts) for f in profile.features] == [160] * 4
     assert sum(profile.predictions.counts.values()) == 40
     assert set(profile.predictions.counts) == {"yes", "no"}
+
+
+@pytest.mark.parametrize("form", ["Skops", "ONNX"])
+def test_profile_ranks_held_out_rows_of_two_labels_by_their_scores(
+    tmp_path: Path, form: str
+) -> None:
+    line = train(job(output={"format": form}), workspace(tmp_path, train=people(2000)))
+    ranking = Profile.from_json(json.loads((tmp_path / "out/profile.json").read_text())).ranking
+    assert ranking is not None
+    assert ranking.labels == ("no", "yes")
+    assert sum(ranking.negatives + ranking.positives) == 400
+    metrics = line["metrics"]
+    assert isinstance(metrics, dict)
+    auc = Ranks.of(ranking.negatives, ranking.positives).auc
+    assert auc == pytest.approx(metrics["roc_auc"], abs=0.004)
+
+
+def test_a_regressor_of_two_values_ranks_by_its_answers(tmp_path: Path) -> None:
+    frame = people().assign(paid=lambda f: (f["score"] > 3).astype(int))
+    data = {"target": "paid", "features": ["age", "plan"]}
+    train(job(RIDGE, data=data), workspace(tmp_path, train=frame))
+    ranking = Profile.from_json(json.loads((tmp_path / "out/profile.json").read_text())).ranking
+    assert ranking is not None
+    assert ranking.labels == ("0", "1")
+    assert Ranks.of(ranking.negatives, ranking.positives).auc > 0.9
+
+
+@pytest.mark.parametrize("estimator", ["sklearn.svm.LinearSVC", RIDGE])
+def test_models_without_two_labels_and_scores_have_no_ranking(
+    tmp_path: Path, estimator: str
+) -> None:
+    data = {"features": ["age", "plan"], "target": "score" if estimator == RIDGE else "label"}
+    train(job(estimator, data=data), workspace(tmp_path, train=people()))
+    written = json.loads((tmp_path / "out/profile.json").read_text())
+    assert "ranking" not in written
 
 
 def seen_at(rows: int) -> pd.Series:

@@ -1,6 +1,7 @@
 """The monitor's state, fed with records under a clock of our own."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.unit.sidecar.harness import STABLE, routing, total
 from tidegate.evidence.encode import SPECIAL_BINS
 from tidegate.evidence.ids import InferenceId, nonce
 from tidegate.evidence.profile import Profile, make_profile
+from tidegate.evidence.ranking import Ranking
 from tidegate.evidence.windows import SLOT_SECONDS, BlockKey, Labels, Report
 from tidegate.sidecar.monitor import book
 from tidegate.sidecar.monitor.answers import SIZE, VOCABULARY_LIMIT, Answers, Outcome
@@ -193,6 +195,70 @@ def test_labels_belong_to_the_block_of_the_answer(clock: Clock) -> None:
     assert monitor.label(id_of(9), [0]) is Outcome.LATE
     refused = {"duplicate": 1, "unknown": 1, "forged": 1, "late": 1}
     assert reported(monitor, clock).refused == refused
+
+
+RANKING = Ranking(("0", "1"), (0.3, 0.6), (8, 4, 1), (1, 4, 8))
+
+
+def scored(sequence: int, *scores: object, shape: tuple[int, ...] = (2,)) -> Record:
+    """The labels and the probabilities of so many rows."""
+    rows = [0 if s is None else round(float(str(s))) for s in scores]
+    both = [value for s in scores for value in (0.5, s)]
+    outputs = [
+        {"name": "predict", "datatype": "INT64", "shape": [len(rows)], "data": rows},
+        {"name": "p", "datatype": "FP64", "shape": [len(rows), *shape], "data": both},
+    ]
+    record = answered(sequence, START, *rows)
+    return record._replace(response=json.dumps({"outputs": outputs}).encode())
+
+
+def test_labels_are_counted_by_the_bin_of_the_score(clock: Clock) -> None:
+    monitor = intake(clock, replace(profile(), ranking=RANKING))
+    monitor.take(scored(1, 0.1, 0.3, 0.9, 0.7))
+    monitor.take(scored(2, 0.2, None))
+    assert monitor.label(id_of(1), [0, 1, "1", None]) is Outcome.ACCEPTED
+    assert monitor.label(id_of(2), [1, 0]) is Outcome.ACCEPTED
+    (labels,) = reported(monitor, clock).labels.values()
+    assert labels == Labels(5, 2, ((0, 1, 1), (1, 0, 1), (2, 0, 1)))
+    report = Report.from_json(orjson.loads(orjson.dumps(reported(monitor, clock).to_json())))
+    assert list(report.labels.values()) == [labels]
+
+
+def test_a_label_that_training_never_saw_is_wrong_and_has_no_rank(clock: Clock) -> None:
+    monitor = intake(clock, replace(profile(), ranking=RANKING))
+    monitor.take(scored(1, 0.1, 0.9))
+    assert monitor.label(id_of(1), ["2", 1]) is Outcome.ACCEPTED
+    assert list(reported(monitor, clock).labels.values()) == [Labels(2, 1, ((2, 0, 1),))]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [answered(1, START, 0, 1), scored(1, 0.1, 0.9, shape=(1, 2))],
+    ids=["labels alone", "not a table"],
+)
+def test_answers_without_scores_are_right_or_wrong_and_nothing_else(
+    clock: Clock, answer: Record
+) -> None:
+    monitor = intake(clock, replace(profile(), ranking=RANKING))
+    monitor.take(answer)
+    assert monitor.label(id_of(1), [0, 0]) is Outcome.ACCEPTED
+    assert list(reported(monitor, clock).labels.values()) == [Labels(2, 1)]
+
+
+def test_a_model_without_a_ranking_keeps_no_scores(clock: Clock) -> None:
+    monitor = intake(clock, profile())
+    monitor.take(scored(1, 0.1, 0.9))
+    assert monitor.label(id_of(1), [0, 0]) is Outcome.ACCEPTED
+    assert list(reported(monitor, clock).labels.values()) == [Labels(2, 1)]
+
+
+def test_numeric_predictions_are_scores_themselves(clock: Clock) -> None:
+    ranking = Ranking(("0", "1"), (30.0, 60.0), (8, 4, 1), (1, 4, 8))
+    monitor = intake(clock, replace(profile("regression"), ranking=ranking))
+    monitor.take(answered(1, START, 10.0, 45.0, 80.0))
+    assert monitor.label(id_of(1), [0, 1, 1]) is Outcome.ACCEPTED
+    (labels,) = reported(monitor, clock).labels.values()
+    assert labels.ranked == ((0, 1, 0), (1, 0, 1), (2, 0, 1))
 
 
 def test_windows_are_kept_for_an_hour_and_the_loss_is_told(clock: Clock) -> None:

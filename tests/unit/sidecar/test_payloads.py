@@ -31,6 +31,25 @@ def predicted(answer: object) -> list[Any]:
     return decode(record(b"", orjson.dumps(answer)), ()).predicted
 
 
+@pytest.mark.parametrize(
+    ("outputs", "want"),
+    [
+        ([tensor("predict", [2], [0, 1]), tensor("p", [2, 2], [0.9, 0.1, 0.3, 0.7])], [0.1, 0.7]),
+        ([tensor("p", [2, 2], [[0.9, 0.1], [0.3, 0.7]]), tensor("y", [2, 1], [0, 1])], [0.1, 0.7]),
+        ([tensor("predict", [2], [0, 1]), tensor("p", [2, 3], [0.1] * 6)], None),
+        ([tensor("predict", [2], [0, 1]), tensor("p", [2, 2], [0.1] * 3)], None),
+        ([tensor("predict", [2], [0, 1])], None),
+    ],
+)
+def test_scores_are_the_second_label_s_probabilities(
+    outputs: list[dict[str, Any]], want: list[float] | None
+) -> None:
+    copy = record(b"", orjson.dumps({"outputs": outputs}))
+    decoded = decode(copy, (), scored=True)
+    assert (decoded.predicted, decoded.scores) == ([0, 1], want)
+    assert decode(copy, ()).scores is None, "nobody wanted them"
+
+
 TWO = [[1, 2], ["a", "b"]]
 
 

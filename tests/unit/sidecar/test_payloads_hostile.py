@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from tidegate.evidence.encode import prediction_keys
 from tidegate.evidence.profile import Category, Number, Predictions, Profile
+from tidegate.evidence.ranking import Ranking
 from tidegate.sidecar.monitor.payloads import Decoded, UnparsedError, decode
 from tidegate.sidecar.monitor.payloads.table import VALUES_LIMIT
 from tidegate.sidecar.records import Flag, Kind, Record
 
 NAMES = ("age", "plan")
+RANKING = Ranking(("0", "1"), (0.5,), (2, 1), (1, 2))
 PROFILE = Profile(
     "classification",
     0,
@@ -85,7 +87,7 @@ def reason_of(question: bytes, answer: bytes = b'{"predictions":[0]}', flags: in
 
 def outcome(copy: Record, names: tuple[str, ...]) -> tuple[Decoded | None, str | None]:
     try:
-        return decode(copy, names), None
+        return decode(copy, names, scored=True), None
     except UnparsedError as error:
         return None, error.reason
 
@@ -108,6 +110,7 @@ def test_any_bytes_are_rows_that_add_up_or_a_reason(
     assert [len(column) for column in columns] == [rows] * len(names)
     assert len(prediction_keys(predicted, None)) == rows
     assert len(prediction_keys(predicted, (0.0,))) == rows
+    assert len(RANKING.bins(decoded.scores or [None] * rows)) == rows
     counts = PROFILE.encode(dict(zip(names, columns, strict=True)))
     assert [int(c.sum()) for c in counts] == [rows if names else 0] * len(counts)
 

@@ -20,7 +20,10 @@ from tests.unit.sidecar.harness import (
     sidecar,
 )
 
+from tidegate.evidence.profile import Profile
+from tidegate.evidence.ranked import added
 from tidegate.runtime.train import train
+from tidegate.statistics.ranking import Ranks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FEATURES = ["age", "plan", "paid"]
@@ -73,7 +76,7 @@ async def test_what_training_wrote_is_what_serving_is_counted_with(tmp_path: Pat
         named = [dict(zip(FEATURES, row, strict=True)) for row in rows]
         replies = [
             await once(pod.port, post({"instances": named}, PREDICT)),
-            await once(pod.port, post({"inputs": columns}, INFER)),
+            tabled := await once(pod.port, post({"inputs": columns}, INFER)),
             await once(pod.port, post({"instances": [[1]]}, PREDICT)),
         ]
         assert [r.status for r in replies] == [200, 200, 400]
@@ -97,3 +100,13 @@ async def test_what_training_wrote_is_what_serving_is_counted_with(tmp_path: Pat
         assert reply.json() == {"result": "accepted"}
         report = await pod.report()
         assert [(n.labelled, n.wrong) for n in report.labels.values()] == [(len(rows), 0)]
+        # Probabilities come with the answers of Open Inference Protocol v2.
+        truth = frame["label"].tolist()
+        entry = {"id": tabled.header("x-tidegate-id"), "label": truth}
+        assert (await once(pod.port, post(entry, "/feedback"))).json() == {"result": "accepted"}
+        told = [n.ranked for n in (await pod.report()).labels.values() if n.ranked]
+        ranking = Profile.from_json(profile).ranking
+        assert ranking is not None
+        negatives, positives = ranking.counts(added(*told))
+        assert (negatives.sum(), positives.sum()) == (truth.count("no"), truth.count("yes"))
+        assert Ranks.of(negatives, positives).auc > 0.9

@@ -101,9 +101,9 @@ class Signal(ApiModel):
             "warn, breach and share do not belong to Performance: use min or maxRelativeDrop",
         ),
         Rule(
-            "self.type == 'Performance' || !(has(self.min) || has(self.maxRelativeDrop) "
-            "|| has(self.minLabelled))",
-            "min, maxRelativeDrop and minLabelled belong to Performance",
+            "self.type == 'Performance' || !(has(self.metric) || has(self.min) || "
+            "has(self.maxRelativeDrop) || has(self.minLabelled))",
+            "metric, min, maxRelativeDrop and minLabelled belong to Performance",
         ),
         Rule(
             "self.type in ['DataDrift', 'DataQuality', 'MultivariateDrift'] || !has(self.features)",
@@ -154,7 +154,7 @@ class Signal(ApiModel):
         ),
         Rule(
             "!has(self.min) || (double(self.min) > 0.0 && double(self.min) <= 1.0)",
-            "min must be larger than 0 and at most 1: it is an accuracy",
+            "min must be larger than 0 and at most 1: it is an accuracy or a ROC AUC",
         ),
         Rule(
             "!has(self.maxRelativeDrop) || "
@@ -175,7 +175,7 @@ class Signal(ApiModel):
     larger than in the reference. MultivariateDrift: how well a classifier tells rows of the
     prediction log from training rows (ROC AUC, 0.5 to 1), by a Job: it sees relations between
     features. PredictionDrift: predictions against the reference (Jensen-Shannon distance, 0 to
-    0.83). Performance: accuracy by feedback labels."""
+    0.83). Performance: accuracy, or how well scores rank (`metric`), by feedback labels."""
     features: FeatureFilter | None = None
     warn: Decimal | None = None
     """From this value on the level is Warn, in the unit of the type; no such level, if absent."""
@@ -183,10 +183,14 @@ class Signal(ApiModel):
     """From this value on the level is Breach, in the unit of the type."""
     share: Decimal | None = None
     """DataDrift: the share of features that must drift before the signal does; one, if absent."""
+    metric: Literal["accuracy", "roc_auc"] | None = None
+    """Performance: `accuracy` (if absent), or `roc_auc`: of a model of two labels, the chance that
+    a positive has a higher score than a negative. Answers must have scores: the probabilities of
+    Open Inference Protocol v2, or predictions that are numbers."""
     min: Decimal | None = None
-    """Performance: the smallest accuracy that is good enough."""
+    """Performance: the smallest accuracy or ROC AUC that is good enough."""
     max_relative_drop: Decimal | None = None
-    """Performance: `"0.05"` allows 5 % less than the accuracy in the reference profile."""
+    """Performance: `"0.05"` allows 5 % less than the metric in the reference profile."""
     min_labelled: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Performance: fewer labels than this say nothing (100 if absent)."""
     interval: Duration | None = None
@@ -306,7 +310,7 @@ class SignalStatus(ApiModel):
     """PSI, distance, ROC AUC or accuracy."""
     lower: str | None = None
     upper: str | None = None
-    """An interval for the accuracy (Performance) or the AUC (MultivariateDrift)."""
+    """An interval for the accuracy or the AUC (Performance, MultivariateDrift)."""
     samples: int = 0
     message: str = ""
     top: tuple[FeatureValue, ...] = ()

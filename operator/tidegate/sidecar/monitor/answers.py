@@ -7,13 +7,15 @@ less memory than it needs.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 
 from tidegate.evidence.encode import prediction_keys
+from tidegate.evidence.ranked import Ranked, counted
+from tidegate.evidence.ranking import Ranking
 from tidegate.evidence.windows import BlockKey, Labels, slot_of
 
 SIZE = 1 << 20
@@ -26,6 +28,9 @@ _COUNT_BITS = 21
 # rows: places of this many bits tell exactly how far.
 _PLACE_BITS = 64 - _COUNT_BITS - 1
 VOCABULARY_LIMIT = 256  # labels that are told apart; a model that answers free text has no more
+# A row is its label's number and the bin of its score, each plus one: 0 is none. A bin is less than
+# `evidence.ranking.BINS_LIMIT`, so both fit in sixteen bits.
+_RANK = 512
 LABEL_LIMIT = 128  # characters; a longer text is no label
 OTHER = "other"
 IN_FLIGHT = 1 << 14  # answers may overtake each other; one that is this far behind never comes
@@ -73,11 +78,12 @@ class Origin(NamedTuple):
 class Answers:
     """The rings and the label counts by block."""
 
-    def __init__(self, known: Sequence[str]) -> None:
+    def __init__(self, known: Sequence[str], ranking: Ranking | None = None) -> None:
         self.vocabulary = Vocabulary(known)
+        self._ranking = ranking
         self.labels: dict[BlockKey, Labels] = {}
         self._entries = bytearray()
-        self._codes = np.empty(0, dtype=np.int16)
+        self._rows = np.empty(0, dtype=np.uint16)
         self._next_row = 0
         self._origins: dict[int, Origin] = {}
         self._numbers: dict[Origin, int] = {}
@@ -85,21 +91,31 @@ class Answers:
         self._last: tuple[Origin, int] | None = None  # most answers are of the same block
         self._newest = 0
 
-    def put(self, sequence: int, key: BlockKey, codes: Sequence[int], edges: Edges) -> None:
-        """Remember the predictions of answer number `sequence`."""
+    def put(
+        self,
+        sequence: int,
+        key: BlockKey,
+        codes: Sequence[int],
+        edges: Edges,
+        ranks: Sequence[int] | None = None,
+    ) -> None:
+        """Remember the predictions of answer number `sequence`, and the bins of their scores."""
         count = len(codes)
         if count > SIZE:
             return
         if not self._entries:
             self._entries = bytearray(_EMPTY) * (SIZE * _ENTRY.size)
-            self._codes = np.full(SIZE, -1, dtype=np.int16)
+            self._rows = np.full(SIZE, 0, dtype=np.uint16)  # `zeros` would not take it yet
         self._newest = max(self._newest, sequence)
         self._write(sequence, self._number(Origin(key, edges)), self._next_row, count)
+        rows = [code + 1 for code in codes]
+        if ranks is not None:
+            rows = [row + _RANK * (rank + 1) for row, rank in zip(rows, ranks, strict=True)]
         place = self._next_row % SIZE
         head = min(count, SIZE - place)
-        self._codes[place : place + head] = codes[:head]
+        self._rows[place : place + head] = rows[:head]
         if head < count:
-            self._codes[: count - head] = codes[head:]
+            self._rows[: count - head] = rows[head:]
         self._next_row = (self._next_row + count) % (1 << _PLACE_BITS)
 
     def _write(
@@ -144,15 +160,21 @@ class Answers:
 
     def _compare(self, first: int, labels: Sequence[object], edges: Edges) -> Labels:
         places = np.arange(first, first + len(labels)) % SIZE
-        predicted = self._codes[places].tolist()
         keys = prediction_keys(labels, edges)
         # A row whose label is null, or whose prediction is beyond the vocabulary, says nothing.
-        pairs = [
-            (code, self.vocabulary.find(key))
-            for code, key, label in zip(predicted, keys, labels, strict=True)
-            if code >= 0 and label is not None
+        told = [
+            (row, self.vocabulary.find(key) + 1, label)
+            for row, key, label in zip(self._rows[places].tolist(), keys, labels, strict=True)
+            if row % _RANK and label is not None
         ]
-        return Labels(len(pairs), sum(code != truth for code, truth in pairs))
+        wrong = sum(row % _RANK != truth for row, truth, _ in told)
+        return Labels(len(told), wrong, self._ranked((row // _RANK, lab) for row, _, lab in told))
+
+    def _ranked(self, rows: Iterable[tuple[int, object]]) -> Ranked:
+        if self._ranking is None:
+            return ()
+        sides = ((rank - 1, self._ranking.side(label)) for rank, label in rows if rank)
+        return counted((index, side) for index, side in sides if side is not None)
 
     def _number(self, origin: Origin) -> int:
         if self._last is not None and self._last[0] == origin:

@@ -15,7 +15,7 @@ from tidegate.evidence.windows import BlockKey, Report, slot_of
 from tidegate.sidecar.monitor.answers import OTHER, Answers, Edges, Outcome, closed_through
 from tidegate.sidecar.monitor.book import Book
 from tidegate.sidecar.monitor.pairing import judged, unseen
-from tidegate.sidecar.monitor.payloads import UnparsedError, decode
+from tidegate.sidecar.monitor.payloads import Decoded, UnparsedError, decode
 from tidegate.sidecar.monitor.payloads.openai import Completion
 from tidegate.sidecar.monitor.prediction_log.log import PredictionLog
 from tidegate.sidecar.monitor.totals import Relayed, Totals
@@ -45,7 +45,8 @@ class Intake:
         self.routing: Routing | None = None
         self.totals = Totals()
         self.book = Book(profile, slot_of(clock()))
-        self.answers = Answers(_known_keys(profile))
+        self._ranking = profile.ranking if profile else None
+        self.answers = Answers(_known_keys(profile), self._ranking)
         self.refused: Counter[str] = Counter()
         self.log = log
         self._names = tuple(f.name for f in profile.features) if profile else ()
@@ -109,7 +110,7 @@ class Intake:
 
     def _take_rows(self, record: Record, key: BlockKey) -> None:
         try:
-            decoded = decode(record, self._names)
+            decoded = decode(record, self._names, scored=self._ranking is not None)
         except UnparsedError as error:
             self.book.block(key).unparsed[error.reason] += 1
             self.totals.unparsed[error.reason] += 1
@@ -122,10 +123,18 @@ class Intake:
         self.totals.rows += len(keys)
         if decoded.completion is not None:
             self._take_completion(decoded.completion, record)
-        self.answers.put(record.sequence, key, codes, edges)
+        self.answers.put(record.sequence, key, codes, edges, self._ranks(decoded))
         if self.log is not None:
             id_ = issue(self.member, self._secret, record.sequence)
             self.log.add(record, id_, self.track(record.revision), decoded)
+
+    def _ranks(self, decoded: Decoded) -> list[int] | None:
+        """The bin of each row's score; None where there are no scores."""
+        if self.profile is None or self._ranking is None:
+            return None
+        numeric = self.profile.predictions.kind == "number"
+        scores = decoded.predicted if numeric else decoded.scores
+        return None if scores is None else self._ranking.bins(scores)
 
     def _take_completion(self, completion: Completion, record: Record) -> None:
         totals, revision = self.totals, record.revision

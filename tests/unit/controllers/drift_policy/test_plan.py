@@ -220,7 +220,7 @@ def test_never_on_broken_data_however_often_it_looks() -> None:
     ("windows", "cause", "told"),
     [
         ({}, "Healthy", None),
-        ({"shift": 1.5}, "SharedDrift", "labels say that answers are as right as before"),
+        ({"shift": 1.5}, "SharedDrift", "labels say that answers are as good as the policy wants"),
         ({"wrong": 0.4}, "ConceptDrift", None),
         ({"wrong": 0.4, "shift": 1.5}, "Decay", None),
         ({"lost": True}, "BrokenData", "incoming data is broken: age"),

@@ -34,12 +34,22 @@ class Decoded(NamedTuple):
     """What the request calls itself, if it does."""
     completion: openai.Completion | None = None
     """What is told of an answer that is made of tokens; its request is never read."""
+    scores: list[Any] | None = None
+    """Probabilities of the second label, where they were wanted and the answer has them."""
 
 
-def decode(record: Record, names: Sequence[str]) -> Decoded:
-    """The columns of the features `names` and the predictions.
+class _Said(NamedTuple):
+    """What an answer tells."""
 
-    Raise UnparsedError if either can't be told; without names only the predictions are read.
+    predicted: list[Any]
+    completion: openai.Completion | None = None
+    scores: list[Any] | None = None
+
+
+def decode(record: Record, names: Sequence[str], *, scored: bool = False) -> Decoded:
+    """The columns of the features `names`, the predictions, and if they are wanted the scores.
+
+    Raise UnparsedError if either can't be told; without names only the answer is read.
     """
     flags = record.flags
     if flags & _UNREADABLE:
@@ -49,12 +59,12 @@ def decode(record: Record, names: Sequence[str]) -> Decoded:
         chunked=bool(flags & Flag.RESPONSE_CHUNKED),
         gzipped=bool(flags & Flag.RESPONSE_GZIP),
     )
-    predicted, completion = _said(answer)
+    predicted, completion, scores = _said(answer, scored=scored)
     if completion is not None:
         columns = completion.columns(names, record.latency) if names else []
         return Decoded(columns, predicted, openai.ROW_BYTES, completion=completion)
     if not names:
-        return Decoded([], predicted, 0)
+        return Decoded([], predicted, 0, scores=scores)
     question = unwrapped(
         record.request,
         chunked=bool(flags & Flag.REQUEST_CHUNKED),
@@ -63,7 +73,7 @@ def decode(record: Record, names: Sequence[str]) -> Decoded:
     columns, caller_id = _asked(question, names)
     if len(columns[0]) != len(predicted):
         raise UnparsedError("row_count")
-    return Decoded(columns, predicted, len(question), caller_id)
+    return Decoded(columns, predicted, len(question), caller_id, scores=scores)
 
 
 def _asked(content: bytes, names: Sequence[str]) -> tuple[Columns, str]:
@@ -80,26 +90,28 @@ def _asked(content: bytes, names: Sequence[str]) -> tuple[Columns, str]:
 
 def predictions(content: bytes) -> list[Any]:
     """One prediction for each row of an answer."""
-    return _said(content)[0]
+    return _said(content, scored=False).predicted
 
 
-def _said(content: bytes) -> tuple[list[Any], openai.Completion | None]:
+def _said(content: bytes, *, scored: bool) -> _Said:
     if openai.is_stream(content):
         completion = openai.from_stream(content)
-        return [completion.end], completion
+        return _Said([completion.end], completion)
     found, rest = document(content)
     if "object" in found and (answer := openai.from_document(found)) is not None:
-        return [answer.end], answer
-    return _values(found, rest), None
+        return _Said([answer.end], answer)
+    return _values(found, rest, scored=scored)
 
 
-def _values(found: dict[str, Any], rest: bytes) -> list[Any]:
+def _values(found: dict[str, Any], rest: bytes, *, scored: bool) -> _Said:
+    scores = None
     match found:
         case {"outputs": [*listed]} if tensors.is_tensors(listed):
             values = tensors.predictions(listed, rest)
+            scores = tensors.scores(listed, rest, len(values)) if scored else None
         case _:
             values = rows.predictions(found)
     check_size(len(values), 1)
     if not {list, dict}.isdisjoint(map(type, values)):
         raise UnparsedError("predictions")
-    return values
+    return _Said(values, scores=scores)

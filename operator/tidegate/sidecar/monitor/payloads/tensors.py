@@ -59,6 +59,18 @@ def predictions(listed: list[Any], rest: bytes) -> list[Any]:
     raise UnparsedError("predictions")
 
 
+def scores(listed: list[Any], rest: bytes, rows: int) -> list[Any] | None:
+    """Of the first output with two values for each row the second one; None if none can be read.
+
+    A classifier of two labels gives both probabilities, that of the positive label last.
+    """
+    both = next((t for t in _tensors(listed, rest) if t.shape == (rows, 2)), None)
+    try:
+        return None if both is None else _values(both)[1::2]
+    except UnparsedError:  # the predictions still count
+        return None
+
+
 def _single_column(tensor: Tensor) -> bool:
     return len(tensor.shape) > 0 and prod(tensor.shape[1:]) == 1
 
