@@ -7,20 +7,37 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
+from tests.fair_clock import fair_clock
 from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
+
+from tidegate.api.names import LEASE_NAME
+from tidegate.clients.kube import Kube, configuration
+from tidegate.clients.resources import LEASES
+
+STOP_SECONDS = 10.0
 
 
 class Replica:
     """A running operator."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, port: int) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        log: Path,
+        port: int,
+        kubeconfig: Path,
+        namespace: str,
+    ) -> None:
         self.process = process
         self._log = log
         self._port = port
+        self._kubeconfig = kubeconfig
+        self._namespace = namespace
 
     @property
     def log(self) -> str:
@@ -85,8 +102,22 @@ class Replica:
 
     async def stop(self) -> int:
         """Tell it to end, and wait for that; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return await self.ends()
+        async with self.within(STOP_SECONDS):
+            self.process.send_signal(signal.SIGTERM)
+            return await self.ends()
+
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """It takes no longer, but for what a busy machine and the API server take."""
+        kube = Kube(await configuration(self._kubeconfig))
+        ask = partial(kube.get, LEASES, self._namespace, LEASE_NAME)
+        try:
+            async with fair_clock(self.process.pid, server=ask) as clock:
+                began = clock()
+                yield
+                assert clock() - began < seconds, self.log
+        finally:
+            await kube.close()
 
 
 @asynccontextmanager
@@ -116,7 +147,7 @@ async def replica(
             stderr=out,
         )
     try:
-        yield Replica(process, log, port)
+        yield Replica(process, log, port, kubeconfig, namespace)
     finally:
         if process.returncode is None:
             process.kill()

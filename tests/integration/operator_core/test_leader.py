@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.fair_clock import fair_clock
 from tests.patience import DEADLINE_SECONDS
 
 from tidegate.api.names import LEASE_NAME
-from tidegate.clients.kube import Kube
+from tidegate.clients.kube import Kube, Manifest
 from tidegate.clients.resources import LEASES
-from tidegate.controllers.leader import Leadership
+from tidegate.controllers.leader import LEASE_SECONDS, RETRY_SECONDS, Leadership
 
 pytestmark = pytest.mark.apiserver
 
@@ -46,6 +47,31 @@ async def says(process: asyncio.subprocess.Process, word: str) -> None:
     assert line.decode().strip() == word
 
 
+class History:
+    """What the Lease has said, by holder: the last that a reader has seen who looks often."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._last: dict[str, Manifest] = {}
+
+    async def look(self) -> None:
+        lease = await self._kube.get(LEASES, self._namespace, LEASE_NAME)
+        if lease is not None:
+            self._last[lease["spec"]["holderIdentity"]] = lease["spec"]
+
+    def check_takeover(self, before: str, after: str) -> None:
+        """Another has waited for the whole of the time that the Lease names."""
+        old, new = self._last[before], self._last[after]
+        unrenewed = _time(new["acquireTime"]) - _time(old["renewTime"])
+        assert unrenewed.total_seconds() >= old["leaseDurationSeconds"] == LEASE_SECONDS
+        assert new["leaseTransitions"] == old["leaseTransitions"] + 1
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
 def leadership(kube: Kube, namespace: str, identity: str) -> Leadership:
     return Leadership(kube, namespace, identity, lambda: datetime.now(UTC))
 
@@ -62,9 +88,14 @@ async def test_when_the_leader_is_killed_another_leads(
     async with candidate(kubeconfig, namespace, "a") as first:
         await says(first, "leads")
         async with candidate(kubeconfig, namespace, "b") as second:
-            first.send_signal(signal.SIGKILL)
-            await says(second, "leads")
-            assert await holder(kube, namespace) == "b"
+            history = History(kube, namespace)
+            async with fair_clock(second.pid, server=history.look) as clock:
+                first.send_signal(signal.SIGKILL)
+                killed = clock()
+                await says(second, "leads")
+                assert clock() - killed < LEASE_SECONDS + 3 * RETRY_SECONDS + 2
+            await history.look()
+            history.check_takeover("a", "b")
 
 
 async def test_a_leader_that_is_replaced_notices(
@@ -78,7 +109,10 @@ async def test_a_leader_that_is_replaced_notices(
             if await kube.replace(taken) is not None:
                 break
             lease = await kube.get(LEASES, namespace, LEASE_NAME)
-        await says(first, "lost")
+        async with fair_clock(first.pid, server=History(kube, namespace).look) as clock:
+            replaced = clock()
+            await says(first, "lost")
+            assert clock() - replaced < 3 * RETRY_SECONDS
 
 
 async def test_a_leader_that_stood_still_steps_back(
@@ -86,13 +120,20 @@ async def test_a_leader_that_stood_still_steps_back(
 ) -> None:
     async with candidate(kubeconfig, namespace, "a") as first:
         await says(first, "leads")
-        first.send_signal(signal.SIGSTOP)
-        other = leadership(kube, namespace, "b")
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            await other.acquire()
-        first.send_signal(signal.SIGCONT)
-        await says(first, "lost")
-        assert await holder(kube, namespace) == "b"
+        history = History(kube, namespace)
+        async with fair_clock(first.pid, server=history.look) as clock:
+            first.send_signal(signal.SIGSTOP)
+            stopped = clock()
+            other = leadership(kube, namespace, "b")
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await other.acquire()
+            assert clock() - stopped < LEASE_SECONDS + 3 * RETRY_SECONDS
+            first.send_signal(signal.SIGCONT)
+            continued = clock()
+            await says(first, "lost")
+            assert clock() - continued < 3 * RETRY_SECONDS
+        await history.look()
+        history.check_takeover("a", "b")
 
 
 async def test_a_released_lease_is_free_at_once(kube: Kube, namespace: str) -> None:

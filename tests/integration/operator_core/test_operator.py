@@ -22,6 +22,8 @@ from tidegate.api.v1alpha1.model_status import DecisionStatus
 from tidegate.clients.kube import Kube
 from tidegate.clients.refusals import not_installed
 from tidegate.clients.resources import CUSTOM, LEASES, MODELS
+from tidegate.controllers.leader import LEASE_SECONDS
+from tidegate.controllers.namespaces import LOOK_SECONDS
 from tidegate.rollout.decision_line import Logged, parsed
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("crds")]
@@ -90,7 +92,8 @@ async def test_a_namespace_that_is_gone_does_not_stop_the_work_in_the_others(
         # Somebody makes the namespace and upgrades the release: it starts again, to work there.
         apiserver.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
         Installed(apiserver, chart, namespace, {"watchNamespaces": f"{{{both}}}"})
-        assert await operator.ends() == 1, operator.log
+        async with operator.within(2 * LOOK_SECONDS):
+            assert await operator.ends() == 1, operator.log
         assert f"{other} may be read now" in operator.log
     async with replica(account, key, namespace, "a", TIDEGATE_WATCH_NAMESPACES=both) as operator:
         await kube.apply(model(other))
@@ -156,7 +159,8 @@ async def test_a_standby_takes_over_from_a_leader_that_ends(
         assert "tidegate_leader 0.0" in (await standby.get("/metrics"))[1]
         await eventually(standby.says("stands by"), "the other to stand by")
         assert await replicas[leader].stop() == 0, replicas[leader].log
-        await eventually(standby.says("workers start"), "the other to take over")
+        async with standby.within(LEASE_SECONDS):
+            await eventually(standby.says("workers start"), "the other to take over")
         assert await standby.stop() == 0, standby.log
 
 
@@ -171,7 +175,8 @@ async def test_a_leader_that_lost_the_lease_exits(
             if await kube.replace(taken) is not None:
                 break
             lease = await kube.get(LEASES, namespace, LEASE_NAME)
-        assert await operator.ends() == 1, operator.log
+        async with operator.within(LEASE_SECONDS):
+            assert await operator.ends() == 1, operator.log
 
 
 @pytest.mark.s3

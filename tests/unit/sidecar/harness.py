@@ -151,6 +151,12 @@ class Sidecar:
 
         await eventually(answers)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the proxy, and of the monitor if there is one."""
+        monitor = self.monitor_pid()
+        return (self.process.pid,) if monitor is None else (self.process.pid, monitor)
+
     def monitor_pid(self) -> int | None:
         """The pid of the proxy's only child."""
         pid = self.process.pid

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tests.fair_clock import fair_clock
 from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
 from tests.unit.sidecar.conftest import Connect
@@ -207,9 +208,11 @@ async def test_drains_with_its_pod(tmp_path: Path, connect: Connect) -> None:
         await eventually(closed)
         busy.send(b"on its way")
         assert await busy.reader.readexactly(10) == b"on its way"
-        await busy.close()
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with fair_clock(*proxy.pids) as clock, asyncio.timeout(DEADLINE_SECONDS):
+            began = clock()
+            await busy.close()
             assert await proxy.process.wait() == 0
+            assert clock() - began < 5.0
 
 
 @asynccontextmanager

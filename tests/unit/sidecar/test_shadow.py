@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tests.fair_clock import fair_clock
 from tests.ports import free_port
 from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import (
@@ -153,7 +154,10 @@ async def test_a_candidate_that_hangs_takes_no_more_than_its_lanes(
 
     async with upstream(hang) as candidate:
         await proxy.route(routing(generation, candidate.port, 0, shadow=100))
-        await send(proxy.port, 400)
+        async with fair_clock(proxy.process.pid) as clock:
+            began = clock()
+            await send(proxy.port, 400)
+            assert clock() - began < ANSWER_SECONDS / 2, "no client waits for it"
 
         async def all_asked() -> bool:
             return most >= LANES
