@@ -6,10 +6,13 @@ nobody does, as on a virtual machine that is stopped.
 
 import asyncio
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+from tests.patience import DEADLINE_SECONDS
 
 TICK_SECONDS = 0.25  # seldom: each tick of a busy machine is late, whoever else waits
 USUAL_SECONDS = 0.1  # that a server may take, and a tick be late, without an excuse
@@ -63,6 +66,18 @@ async def fair_clock(
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
+
+
+def seconds_until_exit(process: subprocess.Popen[str]) -> float:
+    """How long it takes to end from now on; it is left to be waited for."""
+    clock = FairClock((process.pid,))
+    began = clock()
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    # A process that has ended keeps its numbers until somebody has waited for it.
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return clock() - began
 
 
 def _queued_seconds(pid: int) -> float:

@@ -4,6 +4,7 @@ import hashlib
 import threading
 
 import pytest
+from tests.fair_clock import seconds_until_exit
 from tests.integration.runtime import tables
 from tests.integration.runtime.conftest import Pod
 from tests.integration.runtime.programs import HoldingProxy, ended
@@ -78,7 +79,11 @@ def test_fetch_waits_for_a_store_that_comes_back(pod: Pod) -> None:
 def test_fetch_gives_up_on_a_store_that_stays_down(pod: Pod) -> None:
     pod.spec = tables.spec("sklearn.linear_model.Ridge")
     pod.environment = pod.store.environment(port=1)
-    end = pod.run("fetch", "--patience", "1s")
+    process = pod.start("fetch", "--patience", "1s")
+    assert process.stdout is not None
+    assert "trying again" in process.stdout.readline()
+    assert seconds_until_exit(process) < 10
+    end = ended(process, pod.log)
     assert (end.code, end.line["reason"]) == (TRANSIENT, "ObjectStoreUnreachable")
 
 

@@ -134,6 +134,9 @@ async def test_a_deadline_ends_the_job(trial: Trial) -> None:
     await trial.look()
     await trial.run(fetch=whole_run()["fetch"], validate="running")
     await trial.look()
+    job = await trial.job("churn-1")
+    assert job is not None
+    assert job["spec"]["activeDeadlineSeconds"] == 3600
     await trial.is_late()
     await trial.ends("FailureTarget")
     await trial.look()

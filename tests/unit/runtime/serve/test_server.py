@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import httpx
+from tests.fair_clock import seconds_until_exit
 from tests.patience import DEADLINE_SECONDS
 from tests.ports import free_port
 from tests.unit.runtime.jobs import job, people, workspace
@@ -54,6 +55,23 @@ def test_drains_on_sigterm(tmp_path: Path) -> None:
     process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0
     assert json.loads(log.read_text()) == {"stage": "serve", "ok": True}
+
+
+def test_ends_by_itself_when_it_has_drained(tmp_path: Path) -> None:
+    train(job(data={"features": ["age"]}), workspace(tmp_path, train=people()))
+    port, log = free_port(), tmp_path / "log"
+    process = start(tmp_path / "out", port, log, "--drain", "1s")
+    with asking(port) as client:
+        wait_until_ready(client)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert next(line for line in lines if "not ready any more" in line)
+    told = time.monotonic()
+    assert seconds_until_exit(process) < 10
+    assert time.monotonic() - told > 0.9, "clients have the time to hear of it"
+    process.communicate()
+    assert process.returncode == 0
 
 
 def test_many_open_connections_neither_refuse_requests_nor_probes(tmp_path: Path) -> None:
