@@ -82,6 +82,8 @@ class Reason(StrEnum):
     NOTHING_COUNTED = "NothingCounted"
     NO_PROMETHEUS = "NoPrometheus"
     METRIC_UNANSWERED = "MetricUnanswered"
+    CLOCK_SKEWED = "ClockSkewed"
+    CLOCK_SET = "ClockSet"
     # drift
     WITHIN_POLICY = "WithinPolicy"
     DRIFT_DETECTED = "DriftDetected"

@@ -44,6 +44,7 @@ from tidegate.controllers.export import Export
 from tidegate.controllers.health import Health
 from tidegate.controllers.inbox import Inbox
 from tidegate.controllers.leader import Leadership
+from tidegate.controllers.looks import Looks
 from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.model import handlers as model_handlers
 from tidegate.controllers.model.reconcile import reconcile as reconcile_model
@@ -116,6 +117,7 @@ class Operator:
             self._sampler,
             log,
             self._inbox.remove,
+            Looks(clock),
         )
         self._leadership = Leadership(
             kube, settings.namespace, settings.pod_name, lambda: datetime.now(UTC)

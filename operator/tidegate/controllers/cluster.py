@@ -27,6 +27,7 @@ from tidegate.controllers.collector import Collector
 from tidegate.controllers.decision_log import DecisionLog
 from tidegate.controllers.difference import contains
 from tidegate.controllers.events import event
+from tidegate.controllers.looks import Looks
 from tidegate.controllers.metrics import Metrics
 from tidegate.controllers.objects import readable, typed
 from tidegate.controllers.sampler import Sampler
@@ -56,18 +57,20 @@ class Cluster:
         sampler: Sampler | None = None,
         decision_log: DecisionLog | None = None,
         lost: Callable[[Resource, Manifest], object] | None = None,
+        looks: Looks | None = None,
     ) -> None:
         """`wrote` takes what our own writes made into the store, and wakes whom it concerns.
 
         The watch brings the same state later and is no news any more. `sampler`: None where there
         is no Prometheus to ask. `decision_log`: None where no store is named for it. `lost` takes
-        what is gone, and no watch has told, out of the store.
+        what is gone, and no watch has told, out of the store. `looks`: None if nobody sets `clock`.
         """
         self.settings = settings
         self.store = store
         self.collector = collector
         self.sampler = sampler or Sampler(None, lambda: clock().timestamp(), lambda _: None)
         self.decision_log = decision_log
+        self.looks = looks or Looks(lambda: clock().timestamp())
         self.signing_key = signing_key
         self.metrics = metrics
         self._kube = kube

@@ -87,6 +87,12 @@ class Metrics:
             ("namespace", "model"),
             registry=registry,
         )
+        self.evidence_skewed = Gauge(
+            "tidegate_evidence_skewed_pods",
+            "Pods of a Model that are left out of the evidence because their clocks are wrong.",
+            ("namespace", "model"),
+            registry=registry,
+        )
         self.evidence_lost = Gauge(
             "tidegate_evidence_lost_requests",
             "Requests that pods counted and could not report, since they were heard first.",
@@ -103,6 +109,7 @@ class Metrics:
             self.retrains,
             self.evidence_lag,
             self.evidence_told,
+            self.evidence_skewed,
             self.evidence_lost,
         ):
             series.remove_by_labels(gone)

@@ -48,6 +48,10 @@ MEANINGS: dict[Reason, str] = {
     "a verdict until `prometheus.url` is set in the chart's values.",
     Reason.METRIC_UNANSWERED: "Prometheus does not tell what a metric asks; the message has the "
     "query and the reason. Windows without a value are no evidence.",
+    Reason.CLOCK_SKEWED: "The clocks of some pods are more than 30 s off the operator's: what they "
+    "count is left out of the evidence. The message names pods and nodes: look at their NTP.",
+    Reason.CLOCK_SET: "The operator's clock was set far: the rollout stays where it is for a look, "
+    "and no time passes for it; if the clock was set back, its analysis begins anew.",
     Reason.WITHIN_POLICY: "No signal of the policy is in breach.",
     Reason.DRIFT_DETECTED: "A signal of the policy is in breach; the message names it.",
     Reason.AWAITING_EVIDENCE: "There are too few rows or labels to judge by.",

@@ -18,6 +18,7 @@ from tidegate.clients.resources import (
     SERVICES,
 )
 from tidegate.controllers.cluster import Cluster
+from tidegate.controllers.model.clocks import in_step
 from tidegate.controllers.model.state import (
     Observed,
     Pod,
@@ -38,6 +39,8 @@ STARTING = timedelta(seconds=10)  # pods that start normally need no explanation
 
 async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime) -> Observed:
     """The Model with its objects, its pods and what they have reported."""
+    clock_step = cluster.looks.stepped(key, now)
+    model = model.model_copy(update={"status": in_step(model.status, clock_step, now)})
     namespace, uid = model.metadata.namespace, model.metadata.uid
     deployments = cluster.owned(uid, DEPLOYMENTS)
     revisions = _revisions(*deployments, *cluster.owned(uid, CONTROLLER_REVISIONS))
@@ -72,6 +75,8 @@ async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime)
         labels_closed_through=gathered.labels_closed_through,
         told=gathered.told,
         lost=gathered.lost,
+        skews=gathered.skews,
+        clock_step=clock_step,
         profiles=gathered.profiles,
         values=sampled.values,
         values_closed_through=sampled.closed_through,
@@ -116,9 +121,17 @@ def _endpoints(slices: Iterable[Manifest]) -> Iterator[tuple[Pod, bool]]:
         for endpoint in piece.get("endpoints") or ():
             conditions = endpoint.get("conditions") or {}
             ready, ending = conditions.get("ready", False), conditions.get("terminating", False)
-            uid = (endpoint.get("targetRef") or {}).get("uid")
-            if uid and endpoint.get("addresses"):
-                yield Pod(uid, endpoint["addresses"][0], revision, bool(ending)), bool(ready)
+            ref = endpoint.get("targetRef") or {}
+            if ref.get("uid") and endpoint.get("addresses"):
+                pod = Pod(
+                    uid=ref["uid"],
+                    ip=endpoint["addresses"][0],
+                    revision=revision,
+                    ending=bool(ending),
+                    name=ref.get("name", ""),
+                    node=endpoint.get("nodeName") or "",
+                )
+                yield pod, bool(ready)
 
 
 def _selected_revision(service: Manifest) -> str | None:

@@ -1,9 +1,9 @@
 """One look at a rollout: its evidence is folded, and it moves on, waits, or ends."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from tidegate.api.meta import duration, parse_timestamp, timestamp
+from tidegate.api.meta import duration, in_words, parse_timestamp, timestamp
 from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model import Step
 from tidegate.api.v1alpha1.model_status import MetricStatus, RolloutStatus, StepStatus
@@ -25,6 +25,7 @@ from tidegate.rollout.machine import (
 )
 from tidegate.rollout.skew import layout_of
 from tidegate.rollout.verdict import PAIRED, Summary, Verdict, summarize
+from tidegate.traffic.signing import CLOCK_SKEW_SECONDS
 
 NEWEST_SLOTS = 30  # five minutes: data that was broken before has been mended
 RUNNING = (State.STARTING.value, State.STEPPING.value)
@@ -63,7 +64,13 @@ def look(
         skewed=weighed.skewed if weighed else "",
         broken=_broken(seen, candidate) if weighed else "",
     )
-    moved = _held(_explained(advance(progress, situation), seen, candidate), old)
+    is_back = bool(cursor) and bool(old.cursor) and weighed is None
+    if is_back:  # samples of before are none of the analysis that begins now
+        old = old.model_copy(update={"step": old.step.model_copy(update={"samples": 0})})
+    if seen.clock_step or is_back:
+        moved = _waits_for_the_clock(progress, seen.clock_step, is_back=is_back)
+    else:
+        moved = _held(_explained(advance(progress, situation), seen, candidate), old)
     written = _written(old, moved, situation, weighed)
     through = _end_of(weighed.slot) if weighed else timestamp(now) if cursor else ""
     kept = cursor if moved.progress.state in RUNNING else ""
@@ -134,6 +141,9 @@ def _weigh(
         seen.values_closed_through,
     )
     weighed = analysis.weigh(spec, old.cursor, arms, evidence)
+    if weighed.slot > slot_of(now.timestamp() + CLOCK_SKEW_SECONDS):
+        # The clock was ahead: nothing would be folded until the time that it had shown.
+        return analysis.start(spec, slot_of(now.timestamp())), None
     return weighed.cursor, weighed
 
 
@@ -155,6 +165,19 @@ def _broken(seen: Observed, candidate: Revision) -> str:
         if k.revision == candidate.name and k.compares and k.slot > after
     )
     return lost_values(profile, newest, seen.model.spec.delivery.analysis.min_samples)
+
+
+def _waits_for_the_clock(progress: Progress, step: timedelta, *, is_back: bool) -> Transition:
+    """Nothing is decided at a look at which the clock shows that it was set, but this is said."""
+    parts = ["The operator's clock was set"]
+    if step:
+        side = "ahead" if step > timedelta() else "back"
+        parts.append(f" {side} by {in_words(abs(step))}; the step goes on from where it was")
+    if is_back:
+        parts.append("; what was counted by it can't be put in order: the analysis begins anew")
+    message, weight = "".join((*parts, ".")), progress.weight
+    decision = Decision("Hold", Reason.CLOCK_SET, message, weight, weight)
+    return Transition(progress, decision, Reason.CLOCK_SET, message)
 
 
 def _held(moved: Transition, old: RolloutStatus) -> Transition:

@@ -38,6 +38,7 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     if model is None or model.metadata.deletion_timestamp is not None:
         cluster.collector.forget(key)
         cluster.sampler.forget(key)
+        cluster.looks.forget(key)
         cluster.metrics.forget(key.namespace, key.name)
         if cluster.decision_log is not None:
             cluster.decision_log.forget(key)
@@ -56,6 +57,7 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     written = status(seen, step, now, refused)
     _measure(seen, written, cluster)
     await cluster.apply_status(key, written)
+    cluster.looks.note(key, now)
     if cluster.decision_log is not None:
         cluster.decision_log.offer(key, model.metadata, written.decisions, now)
     if refused is None:
@@ -189,6 +191,7 @@ def _measure(seen: Observed, written: ModelStatus, cluster: Cluster) -> None:
         lag = cluster.metrics.evidence_lag.labels(meta.namespace, meta.name)
         lag.set_function(lambda: cluster.clock().timestamp() - end)
     cluster.metrics.evidence_told.labels(meta.namespace, meta.name).set(seen.told)
+    cluster.metrics.evidence_skewed.labels(meta.namespace, meta.name).set(len(seen.skews))
     cluster.metrics.evidence_lost.labels(meta.namespace, meta.name).set(seen.lost)
     if seen.drift is None:  # an alarm of a policy that is gone would never end
         cluster.metrics.drift_level.remove(meta.namespace, meta.name)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from tidegate.api.meta import parse_timestamp
 from tidegate.api.names import Reason, child_name, short_hash
@@ -92,6 +93,8 @@ class Pod:
     revision: str
     ending: bool = False
     """Whether it was told to end; it is listed until it has."""
+    name: str = ""
+    node: str = ""
 
     def at(self, port: int) -> str:
         """`ip:port`, an IPv6 address in brackets."""
@@ -139,6 +142,10 @@ class Observed:
     """Requests in all windows that pods have told of."""
     lost: int = 0
     """Requests that pods have counted and could not tell of."""
+    skews: Mapping[str, float] = field(default_factory=dict)
+    """By how many seconds clocks are ahead, by the uids of the pods that are left out for it."""
+    clock_step: timedelta = timedelta()
+    """By how much the operator's own clock was set since the last look."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     values: Values = field(default_factory=dict)
     values_closed_through: int | None = None

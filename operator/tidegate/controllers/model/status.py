@@ -7,6 +7,7 @@ from typing import Literal
 from tidegate.api.meta import Condition, merge_conditions, parse_timestamp, timestamp
 from tidegate.api.names import ConditionType, Reason
 from tidegate.api.v1alpha1.model_status import ModelStatus, RevisionStatus, RolloutStatus
+from tidegate.controllers.model.clocks import skewed
 from tidegate.controllers.model.decisions import remembered
 from tidegate.controllers.model.plan import Plan
 from tidegate.controllers.model.routing import confirmed
@@ -237,6 +238,9 @@ def _guarded(seen: Observed) -> Condition:
     if asking and seen.unanswered:
         reason = Reason.METRIC_UNANSWERED
         return _condition(seen, ConditionType.GUARDED, "False", reason, seen.unanswered)
+    told = skewed(seen)
+    if told:
+        return _condition(seen, ConditionType.GUARDED, "False", Reason.CLOCK_SKEWED, told)
     listed = ", ".join(m.name for m in metrics_of(spec))
     waits = "and an analysis step waits for a Pass" if analysed else "in the background only"
     reason = Reason.DEFAULT_ANALYSIS if spec.metrics is None else Reason.ANALYSIS_CONFIGURED

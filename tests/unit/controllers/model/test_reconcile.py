@@ -162,6 +162,8 @@ class World:
         self.deaths = 0
         self.pushed = ""
         """The sealed document that the collector hands to the pods."""
+        self.skews: dict[str, float] = {}
+        """By how many seconds pods' clocks are ahead."""
         self.followed: tuple[Target, ...] = ()
         """The pods that the collector is told to ask."""
         self.hidden: tuple[Resource, str] | None = None
@@ -276,6 +278,7 @@ class World:
             labels_closed_through=closed,
             told=sum(c.requests for c in self.windows.values()),
             lost=3,
+            skews=self.skews,
         )
 
     def model(self) -> Model:
@@ -618,6 +621,27 @@ async def test_requests_that_pods_told_of_and_those_they_lost_are_shown() -> Non
     of = '{model="churn",namespace="growth"}'
     assert f"tidegate_evidence_requests{of} {float(told)}" in text
     assert f"tidegate_evidence_lost_requests{of} 3.0" in text
+
+
+async def test_a_pod_whose_clock_is_wrong_is_named() -> None:
+    world = World(error=0.0)
+    await world.want(OLD_DIGEST)
+    await world.run(4)
+    world.skews = {f"pod-of-{OLD}": -600.0}
+    await world.run(1)
+    guarded = world.model().status.condition("Guarded")
+    assert guarded is not None
+    assert (guarded.status, guarded.reason) == ("False", "ClockSkewed")
+    assert f"pod-of-{OLD} is 10m behind" in guarded.message
+    of = '{model="churn",namespace="growth"}'
+    shown = f"tidegate_evidence_skewed_pods{of}"
+    assert f"{shown} 1.0" in world.cluster.metrics.exposition().decode()
+    world.skews = {}
+    await world.run(1)
+    guarded = world.model().status.condition("Guarded")
+    assert guarded is not None
+    assert guarded.status == "True"
+    assert f"{shown} 0.0" in world.cluster.metrics.exposition().decode()
 
 
 async def test_a_model_that_no_policy_watches_has_no_level_of_drift() -> None:
