@@ -20,7 +20,7 @@ from tidegate.statistics.dispersion import BEFORE_HARM
 from tidegate.statistics.ranking import RankingDetector, Ranks, clustering, interval
 
 MIN_LABELLED = 100
-PRIOR_SLOTS = 1.5  # the first guess of how many labels are alike counts like so many
+PRIOR_SLOTS = 0.5  # the first guess of how many labels are alike counts like so many
 LARGEST_BOUND = 0.999
 
 
