@@ -116,9 +116,11 @@ class Sampler:
         if self._prometheus is None or (key not in self._asked and not wanted.questions):
             return
         asked = self._asked.setdefault(key, _Asked())
-        oldest = slot_of(self._clock()) - KEPT_SLOTS
-        asked.values = {k: v for k, v in asked.values.items() if k.slot >= oldest}
-        if wanted != asked.wanted:
+        newest = slot_of(self._clock())
+        oldest = newest - KEPT_SLOTS
+        asked.values = {k: v for k, v in asked.values.items() if oldest <= k.slot <= newest}
+        # Windows that have not ended yet were asked for by a clock that has been set back.
+        if wanted != asked.wanted or max(asked.through.values(), default=0) > newest:
             if asked.task is not None:
                 asked.task.cancel()
             asked.wanted, asked.task, asked.through, asked.problem = wanted, None, {}, ""

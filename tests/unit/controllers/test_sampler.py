@@ -263,6 +263,16 @@ async def test_another_candidate_is_asked_about_from_its_own_beginning(world: Wo
     assert {slot for slot, revision in world.values() if revision == "newer"} == {FIRST + 6}
 
 
+async def test_windows_are_asked_for_again_when_the_clock_was_set_back(world: World) -> None:
+    tomorrow = 8640
+    world.at_end_of(FIRST + tomorrow)
+    world.sampler.follow(KEY, WANTED, after=AFTER)
+    await world.closed(FIRST + tomorrow)
+    world.at_end_of(FIRST)
+    world.sampler.follow(KEY, WANTED, after=AFTER)
+    await world.until(lambda: set(world.values()) == {(FIRST, "new"), (FIRST, "old")})
+
+
 async def test_what_is_forgotten_is_not_asked_for(world: World) -> None:
     world.sampler.follow(KEY, WANTED, after=AFTER)
     world.sampler.forget(KEY)
