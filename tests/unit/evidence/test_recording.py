@@ -56,14 +56,14 @@ def test_joining_loses_no_block(parts: list[Recording]) -> None:
 def test_of_two_parts_the_later_one_is_right() -> None:
     key = BlockKey(7, 1, "r1")
     early = Recording("growth", "churn", 8, 2, {key: Counts(requests=5)}, {key: Labels(1, 0)})
-    later = replace(early, closed_through=90, labels={key: Labels(3, 2)})
-    assert joined([later, early]).labels == {key: Labels(3, 2)}
+    later = replace(early, closed_through=90, labels={key: Labels(3, 2, ((4, 2, 1),))})
+    assert joined([later, early]).labels == {key: Labels(3, 2, ((4, 2, 1),))}
     assert joined([later, early]).slots == (7, 7)
 
 
-def test_a_part_of_an_older_version_knows_no_values() -> None:
+def test_a_part_of_an_older_version_knows_no_values_and_no_ranks() -> None:
     older = Recording("growth", "churn").to_json()
-    del older["values"], older["valuesClosedThrough"]
+    del older["values"], older["valuesClosedThrough"], older["ranked"]
     assert Recording.from_json(older) == Recording("growth", "churn")
 
 

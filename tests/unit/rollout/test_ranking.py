@@ -6,11 +6,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tidegate.api.v1alpha1.drift_policy import Signal, SignalStatus
+from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec, Signal, SignalStatus
+from tidegate.api.v1alpha1.drift_policy import Window as WindowSize
 from tidegate.evidence.profile import Predictions, Profile
 from tidegate.evidence.ranked import counted
 from tidegate.evidence.ranking import Ranking
 from tidegate.evidence.windows import BlockKey, Labels
+from tidegate.rollout.attribution import (
+    Cause,
+    Inputs,
+    Quality,
+    Remedy,
+    Seen,
+    attribute,
+    of_world,
+)
+from tidegate.rollout.drift import Current, assess
 from tidegate.rollout.performance import performance
 from tidegate.rollout.ranking import ranking
 from tidegate.rollout.series import WINDOWS_WEIGHED, Series
@@ -76,6 +87,22 @@ def test_scores_that_mean_nothing_any_more_are_found_where_accuracy_sees_nothing
         assert "The ROC AUC is 0." in found.message
         assert "labels, " in found.message
         assert performance(ACCURACY, PROFILE, labels, THRESHOLD).level == "Ok"
+
+
+def test_a_policy_reads_it_as_a_world_that_works_differently() -> None:
+    labels = told(1, noise=3.0)
+    blocks = {
+        key: slot
+        for keys, slots in zip(labels.keys, labels.slots, strict=True)
+        for key, slot in zip(keys, slots, strict=True)
+    }
+    both = (SIGNAL, ACCURACY)
+    policy = DriftPolicySpec(window=WindowSize(size="10m"), signals=both)
+    found = assess(policy, Current("m-old", PROFILE, {}, blocks, SLOTS - 1)).signals
+    assert [s.level for s in found] == ["Breach", "Ok"]
+    assert of_world(both, found) == (Inputs.UNKNOWN, Quality.FALLEN)
+    reading = attribute(Seen(inputs=Inputs.STEADY, quality=Quality.FALLEN)).world
+    assert (reading.cause, reading.remedy) == (Cause.CONCEPT_DRIFT, Remedy.RETRAIN)
 
 
 @pytest.mark.parametrize("alike", [1, 6])
