@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tests.e2e.place import Place, eventually
@@ -22,6 +23,15 @@ class Request:
     resource: str
     namespace: str
     code: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """When the API server received it, on its own clock, and from which pod."""
+
+    at: float
+    pod: str
+    verb: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,22 @@ class Operator:
 
     def requests(self, since: int = 0) -> Iterator[Request]:
         """What it asked of the API server after the first `since` bytes of the log."""
+        for entry in self._entries(since):
+            about = entry.get("objectRef", {})
+            where = about.get("namespace", "")
+            yield Request(entry["verb"], about.get("resource", ""), where, _code(entry))
+
+    def lease_requests(self, since: int) -> Iterator[LeaseRequest]:
+        """What its pods asked about the Lease, and got."""
+        for entry in self._entries(since):
+            is_lease = entry.get("objectRef", {}).get("resource") == "leases"
+            if is_lease and _code(entry) == 200:
+                (pod,) = entry["user"]["extra"]["authentication.kubernetes.io/pod-name"]
+                at = datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp()
+                yield LeaseRequest(at, pod, entry["verb"])
+
+    def _entries(self, since: int) -> Iterator[Manifest]:
+        """The lines of the log that are about the operator."""
         user = f"system:serviceaccount:{self.place.namespace}:{RELEASE}"
         with self.audit.open("rb") as log:
             log.seek(since)
@@ -67,7 +93,8 @@ class Operator:
                     continue
                 entry = json.loads(line)
                 if entry["user"]["username"] == user:
-                    about = entry.get("objectRef", {})
-                    where = about.get("namespace", "")
-                    code = entry.get("responseStatus", {}).get("code", 0)
-                    yield Request(entry["verb"], about.get("resource", ""), where, code)
+                    yield entry
+
+
+def _code(entry: Manifest) -> int:
+    return int(entry.get("responseStatus", {}).get("code", 0))

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 from tests.e2e.objects import ACCURACY, ERRORS, canary, model
-from tests.e2e.operator import Operator
+from tests.e2e.operator import LeaseRequest, Operator
 from tests.e2e.place import Place, eventually
 from tests.e2e.processes import kill, processes
 from tests.e2e.scenes import clients, reached, revision, served, uids
@@ -19,6 +19,7 @@ from tests.integration.apiserver import Manifest
 
 from tidegate.api.meta import parse_timestamp
 from tidegate.api.v1alpha1.model_status import MetricStatus, ModelStatus
+from tidegate.controllers.leader import LEASE_SECONDS, RETRY_SECONDS
 from tidegate.evidence.windows import SLOT_SECONDS
 
 MODEL, MONITOR = "held", "tidegate.sidecar.monitor"
@@ -67,7 +68,7 @@ def held(operator: Operator, store: Store, artifacts: dict[str, Manifest]) -> It
 
 def test_killed_leader_loses_no_evidence(operator: Operator, held: Held) -> None:
     old = operator.leader()
-    before = held.metrics()
+    before, asked = held.metrics(), operator.audit.stat().st_size
     # Slots in which only one arm has counts are not compared: begin and end amid one.
     _wait_for_mid_slot()
     with clients(held.place, MODEL) as load:
@@ -79,6 +80,7 @@ def test_killed_leader_loses_no_evidence(operator: Operator, held: Held) -> None
         held.weighed(time.time())
         _wait_for_mid_slot()
     assert new != old["metadata"]["name"]
+    _check_takeover(list(operator.lease_requests(asked)), old["metadata"]["name"], new)
 
     # Labels are counted a slot later than their answers.
     held.weighed(time.time() + SLOT_SECONDS)
@@ -204,6 +206,17 @@ def test_changed_wish_starts_from_the_new_revision(
     assert status.rejected == (), "nothing spoke against it"
     assert uids(place.pods_of(held.stable)) == pods
     assert load.failures == []
+
+
+def _check_takeover(asked: list[LeaseRequest], old: str, new: str) -> None:
+    """By the API server's clock, and by how often the new leader looked, however slow that was."""
+    renewed = max(r.at for r in asked if (r.pod, r.verb) == (old, "update"))
+    taken = min(r.at for r in asked if (r.pod, r.verb) == (new, "update"))
+    looks = [r.at for r in asked if (r.pod, r.verb) == (new, "get") and renewed < r.at < taken]
+    # It may have begun to look just before the last renewal.
+    assert taken - renewed > LEASE_SECONDS - RETRY_SECONDS
+    expired = [at for at in looks if at > looks[0] + LEASE_SECONDS + RETRY_SECONDS / 2]
+    assert len(expired) <= 1, "it takes the Lease when it finds that it has expired"
 
 
 def _another_leader(operator: Operator, old: Manifest) -> str | None:
