@@ -1,7 +1,7 @@
 """Tidegate's tests, for many runs at once: thousands of rollouts take minutes, not hours.
 
 The operator weighs one rollout at a time, and its tests hold the state of one. What follows is
-their evidence for a Fail with a leading axis of runs; that the numbers are the product's own is
+their evidence with a leading axis of runs; that the numbers are the product's own is
 what `tests/unit/benchmarks/decisions/test_batch.py` is for.
 """
 
@@ -16,6 +16,7 @@ from tidegate.statistics import difference, ratio, shift
 from tidegate.statistics.difference import DifferenceTest, log_bet
 from tidegate.statistics.dispersion import (
     BEFORE_HARM,
+    BEFORE_SAFETY,
     MOST_OF_A_PAIR,
     PRIOR_EVENTS,
     SHRINKAGE,
@@ -44,19 +45,31 @@ def evidence(metric: Metric, data: Errors | Histograms, session: int | None = No
             raise TypeError(f"{metric.source} is not weighed on {type(data).__name__}")
 
 
+def safety(metric: Metric, errors: Errors, session: int | None = None) -> Floats:
+    """The log e-value for a Pass after each slot; runs by slots."""
+    test = tracker_of(metric, session).test
+    match test:
+        case RatioTest():
+            return _ratio(test, errors, safe=True)
+        case DifferenceTest():
+            return _difference(test, errors, safe=True)
+        case _:
+            raise TypeError(f"of {metric.source} only Fails are weighed")
+
+
 class _Mixture:
     """What the tests have in common: alternatives that count from the start, or from later on."""
 
-    def __init__(self, test: Test, runs: int, log_prior: Floats) -> None:
-        self._test, self._log_prior = test, log_prior
+    def __init__(self, test: Test, runs: int, log_prior: Floats, *, safe: bool = False) -> None:
+        self._log_prior, self._horizon = log_prior, test.horizon
+        self._restart = 0.0 if safe else test.restart
         self._early = np.zeros((runs, log_prior.size))
         self._late = np.full((runs, log_prior.size), -np.inf)
         self._slots = np.zeros(runs)
 
     def add(self, step: Floats, tells: Flags) -> None:
         """A slot's evidence for each run and alternative, of the runs that it tells something."""
-        test = self._test
-        begins = (tells & (self._slots < test.horizon))[:, None]
+        begins = (tells & (self._slots < self._horizon))[:, None]
         begun = np.logaddexp(self._late, 0.0)
         step = np.where(tells[:, None], step, 0.0)
         self._late = np.where(begins, begun, self._late) + step
@@ -68,21 +81,22 @@ class _Mixture:
         return np.minimum(self._divided(np.ones(phi.size)), self._divided(phi))
 
     def _divided(self, phi: Floats) -> Floats:
-        test = self._test
-        early = self._early / phi[:, None] + math.log1p(-test.restart)
-        late = self._late / phi[:, None] + math.log(test.restart / test.horizon)
-        stakes = np.concatenate([self._log_prior + part for part in (early, late)], axis=1)
-        waiting = test.restart * np.maximum(0.0, 1 - self._slots / test.horizon)
+        parts = [self._early / phi[:, None] + math.log1p(-self._restart)]
+        if self._restart > 0:
+            parts += [self._late / phi[:, None] + math.log(self._restart / self._horizon)]
+        stakes = np.concatenate([self._log_prior + part for part in parts], axis=1)
+        waiting = self._restart * np.maximum(0.0, 1 - self._slots / self._horizon)
         most = np.maximum(stakes.max(axis=1), 0.0)
         started = np.exp(stakes - most[:, None]).sum(axis=1)  # five times as fast as logaddexp
         return np.asarray(most + np.log(started + waiting * np.exp(-most)))
 
 
 class _Clusters:
-    """`Dispersion.of_harm`; all counts are arms by runs by bins."""
+    """`Dispersion.of_harm`, or `of_safety`; all counts are arms by runs by bins."""
 
-    def __init__(self, test: Test, runs: int, bins: int = 2) -> None:
+    def __init__(self, test: Test, runs: int, bins: int = 2, *, safe: bool = False) -> None:
         self._given = None if test.dispersion == "auto" else test.dispersion
+        self._safe = safe
         self._sums, self._rows = np.zeros((4, runs)), np.zeros((2, runs))
         self._arms = np.zeros((2, runs, bins))
         self._last = np.zeros((2, runs, bins))
@@ -97,9 +111,14 @@ class _Clusters:
             self._observe(slot)
             whole_slots = np.where(self._rows[0] > 0, self._rows[1] / self._rows[0], np.inf)
         scatter, expected, split, variance = self._sums
-        phi = (PRIOR_EVENTS * BEFORE_HARM + scatter) / (PRIOR_EVENTS + expected)
-        by_split = (SPLIT_PRIOR * phi + split) / (SPLIT_PRIOR + variance)
-        return np.asarray(np.maximum(1.0, np.minimum(np.minimum(phi, by_split), whole_slots)))
+        known = (PRIOR_EVENTS * BEFORE_HARM + scatter) / (PRIOR_EVENTS + expected)
+        prior = SPLIT_PRIOR * (np.minimum(known, BEFORE_HARM) if self._safe else 1.0)
+        known = np.minimum(known, (prior * known + split) / (prior + variance))
+        phi = known * (1 + np.sqrt(np.maximum(known - 1, 0.0) / (PRIOR_EVENTS + expected)))
+        if self._safe:
+            seen = (expected > 0) | ((self._last.sum(axis=0) > 0).sum(-1) > 1)
+            phi = np.where(seen, phi, BEFORE_SAFETY)
+        return np.asarray(np.maximum(1.0, np.minimum(phi, whole_slots)))
 
     def _observe(self, slot: Floats) -> None:
         n, o = slot.sum(-1), self._last.sum(-1)
@@ -125,38 +144,41 @@ class _Clusters:
         self._arms += np.where(both[:, None], slot * np.array([1 - share, share]), 0.0)
 
 
-def _ratio(test: RatioTest, errors: Errors) -> Floats:
+def _ratio(test: RatioTest, errors: Errors, *, safe: bool = False) -> Floats:
     runs, slots = errors.n1.shape
-    steps, mixture = ratio.STEPS, _Mixture(test, runs, ratio.LOG_PRIOR)
-    clusters, found = _Clusters(test, runs), np.empty((runs, slots))
-    tolerated = 1.0 + test.tol
-    normaliser = ratio.log_normaliser if test.tol == 0 else ratio.log_normaliser_of_rates
+    mixture = _Mixture(test, runs, ratio.LOG_PRIOR, safe=safe)
+    clusters, found = _Clusters(test, runs, safe=safe), np.empty((runs, slots))
+    edge, steps = (1.0 + test.margin, 1 / ratio.STEPS) if safe else (1.0 + test.tol, ratio.STEPS)
+    normaliser = ratio.log_normaliser if edge == 1 else ratio.log_normaliser_of_rates
     for slot in range(slots):
         k1, n1, k0, n0 = _column(errors, slot)
         phi = clusters.after(np.array([[k1, n1 - k1], [k0, n0 - k0]]).transpose(0, 2, 1))
         m = k1 + k0
         informative = (n1 > 0) & (n0 > 0) & (m > 0)
         rows = np.where(informative, [n1, n0, m], 1)[..., None]  # others would divide by nothing
-        better, base = (normaliser(psi, *rows) for psi in (tolerated * steps, tolerated))
+        better, base = (normaliser(psi, *rows) for psi in (edge * steps, edge))
         mixture.add(k1[:, None] * np.log(steps) - (better - base), informative)
         found[:, slot] = mixture.log_e(phi)
     return found
 
 
-def _difference(test: DifferenceTest, errors: Errors) -> Floats:
+def _difference(test: DifferenceTest, errors: Errors, *, safe: bool = False) -> Floats:
     runs, slots = errors.n1.shape
-    mixture = _Mixture(test, runs, difference.LOG_PRIOR_WORSE)
-    clusters, found = _Clusters(test, runs), np.empty((runs, slots))
+    prior, above = difference.LOG_PRIOR_WORSE, test.tol * (1 + difference.EXCESS)
+    if safe:
+        prior, above = difference.LOG_PRIOR_GOOD, test.tol * (1 - difference.SHORTFALL)
+    mixture = _Mixture(test, runs, prior, safe=safe)
+    clusters, found = _Clusters(test, runs, safe=safe), np.empty((runs, slots))
     level, known = np.zeros((2, runs)), np.zeros(runs, bool)
     for slot in range(slots):
         k1, n1, k0, n0 = _column(errors, slot)
         phi = clusters.after(np.array([[k1, n1 - k1], [k0, n0 - k0]]).transpose(0, 2, 1))
         rate = ((level[0] + 0.1) / (level[1] + 0.2))[:, None]
         smallest = difference.SMALLEST_RATE
-        q1 = (rate + test.tol * (1 + difference.EXCESS)).clip(smallest, 1 - smallest)
+        q1 = (rate + above).clip(smallest, 1 - smallest)
         rows1, rows0 = np.maximum(n1, 1)[:, None], np.maximum(n0, 1)[:, None]
         step = log_bet(k1[:, None], rows1, k0[:, None], rows0, q1, rate, test.tol)
-        step = np.where(q1 - rate > test.tol, step, 0.0)
+        step = np.where(safe | (q1 - rate > test.tol), step, 0.0)
         both = (n1 > 0) & (n0 > 0)
         mixture.add(step, both & known)
         keep = np.maximum(difference.LEVEL_MEMORY, 1 - n0 / difference.LEVEL_ROWS)

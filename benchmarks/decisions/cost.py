@@ -3,17 +3,20 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from benchmarks.decisions import ours
 from benchmarks.decisions.judges import ERROR_METRICS, LATENCY_METRICS, SHIFT_METRICS
 from benchmarks.decisions.worlds import Counted, World, errors, latencies, predictions
+from benchmarks.fleet.recorded import FEATURES, profile
 from benchmarks.report import table
 from scipy.stats import fisher_exact, mannwhitneyu
 
 from tidegate.api.v1alpha1.analysis import Analysis, Metric
 from tidegate.evidence.windows import Counts
-from tidegate.rollout.analysis import start, weigh
+from tidegate.rollout.analysis import DEFAULT_METRICS, start, weigh
+from tidegate.rollout.skew import layout_of
 from tidegate.rollout.trackers import CountTracker, tracker_of
 
 REPEATS = 21  # the median of so many timings
@@ -52,7 +55,8 @@ def cost_table() -> str:
             BYTES * int(scores.h1.sum() + scores.h0.sum()),
         ),
     ]
-    return table(["step", "ms", "ratio", "state, bytes"], [*rows, _look(default_blocks(rng))])
+    looks = [_look(default_blocks(rng)), _look_at_inputs(rng)]
+    return table(["step", "ms", "ratio", "state, bytes"], [*rows, *looks])
 
 
 def default_blocks(rng: np.random.Generator) -> list[tuple[Counts, Counts]]:
@@ -61,6 +65,21 @@ def default_blocks(rng: np.random.Generator) -> list[tuple[Counts, Counts]]:
     failed, slow = errors(world, rng, 1), latencies(world, rng, 1)
     pairs = zip(ours.error_blocks(failed, 0), ours.latency_blocks(slow, 0), strict=True)
     return [(a1 + b1, a0 + b0) for (a1, a0), (b1, b0) in pairs]
+
+
+def blocks_with_inputs(rng: np.random.Generator) -> list[tuple[Counts, Counts]]:
+    """The same with predictions, and with the features of `profile` in their bins."""
+    scores = ours.prediction_blocks(predictions(World("moving", moving=True), rng, 1), 0)
+    shares = np.array([feature.counts for feature in profile(rng).features], np.float64)
+    shares /= shares.sum(axis=1, keepdims=True)
+
+    def told(arm: Counts, rows: Counts) -> Counts:
+        counted = rng.multinomial(rows.rows, shares).tolist()
+        features = tuple(map(tuple, counted))
+        return replace(arm, rows=rows.rows, predictions=rows.predictions, features=features)
+
+    pairs = zip(default_blocks(rng), scores, strict=True)
+    return [(told(a1, b1), told(a0, b0)) for (a1, a0), (b1, b0) in pairs]
 
 
 def _rows(
@@ -75,10 +94,10 @@ def _rows(
     assert isinstance(tracker, CountTracker)
     timings = []
     for candidate, stable in blocks:
-        began = time.perf_counter()
+        began = time.thread_time()
         tracker.fold(candidate, stable)
         tracker.test.log_e_worse()
-        timings.append(time.perf_counter() - began)
+        timings.append(time.thread_time() - began)
     mine, theirs = float(np.median(timings)), _median(test)
     state = len(json.dumps(tracker.state()))
     return [
@@ -101,6 +120,24 @@ def _look(blocks: list[tuple[Counts, Counts]]) -> list[str]:
     ]
 
 
+def _look_at_inputs(rng: np.random.Generator) -> list[str]:
+    """The same with a third metric, and with the inputs of both arms compared."""
+    analysis = Analysis(metrics=(*DEFAULT_METRICS, SHIFT_METRICS["0.1"]))
+    blocks, known = blocks_with_inputs(rng), profile(rng)
+    seen, now = (
+        replace(ours.evidence_of(some), layout=layout_of(known, known))
+        for some in (blocks[:-1], blocks)
+    )
+    cursor = weigh(analysis, start(analysis, 0), ours.ARMS, seen).cursor
+    took = _median(lambda: weigh(analysis, cursor, ours.ARMS, now))
+    return [
+        f"**a look with three metrics and {FEATURES} features of 20 bins**",
+        f"{1e3 * took:.2f}",
+        "",
+        f"{len(cursor):,}",
+    ]
+
+
 def _rank_test(h1: Counted, h0: Counted) -> Callable[[], object]:
     candidate, stable = (np.repeat(np.arange(h.size), h).astype(np.float64) for h in (h1, h0))
     return lambda: mannwhitneyu(candidate, stable, alternative="greater", method="asymptotic")
@@ -109,7 +146,7 @@ def _rank_test(h1: Counted, h0: Counted) -> Callable[[], object]:
 def _median(step: Callable[[], object]) -> float:
     timings = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        began = time.thread_time()
         step()
-        timings.append(time.perf_counter() - began)
+        timings.append(time.thread_time() - began)
     return float(np.median(timings))

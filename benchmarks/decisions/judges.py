@@ -17,6 +17,11 @@ ERROR_METRICS = {
     "+10 %": ours.errors("0.1", relative=True),
     "+1 %": ours.errors("0.01", relative=True),
 }
+PASS_METRICS = {
+    "+0.5 points": ours.errors("0.005", relative=False),
+    "+10 %": ours.errors("0.1", relative=True),
+    "+50 %": ours.errors("0.5", relative=True),
+}
 LATENCY_METRICS = {"+25 %": ours.latency("0.25"), "+10 %": ours.latency("0.1")}
 SHIFT_METRICS = {"0.1": ours.shift("0.1")}
 UPPER_SECONDS = np.array([bin_upper_seconds(i) for i in range(BINS)])
@@ -24,6 +29,11 @@ UPPER_SECONDS = np.array([bin_upper_seconds(i) for i in range(BINS)])
 
 def judge_errors_by_us(errors: Errors, session: int | None = None) -> Verdicts:
     return _ours(ERROR_METRICS, errors, session)
+
+
+def passes_by_us(errors: Errors, tolerance: str, session: int | None = None) -> Verdicts:
+    """When the candidate passes, instead of when it is rolled back."""
+    return {tolerance: ours.passes(PASS_METRICS[tolerance], errors, session)}
 
 
 def judge_errors(errors: Errors) -> Verdicts:

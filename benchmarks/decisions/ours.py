@@ -12,6 +12,7 @@ from tidegate.evidence.windows import BlockKey, Counts
 from tidegate.rollout.analysis import Arms, Evidence
 
 ALPHAS = ("0.01", "0.05")
+BETA = 0.05
 ARMS = Arms(stable="stable", candidate="candidate")
 GENERATION = 1  # of the routing document; a change of weight alone moves nothing here
 
@@ -96,6 +97,11 @@ def rollbacks(
     """For each alpha and run, the slot after which the candidate is rolled back, or infinity."""
     evidence = batch.evidence(metric, data, session)
     return {alpha: rivals.first(evidence >= -math.log(float(alpha))) for alpha in ALPHAS}
+
+
+def passes(metric: Metric, data: Errors, session: int | None = None) -> Floats:
+    """For each run, the slot after which the candidate passes, or infinity."""
+    return rivals.first(batch.safety(metric, data, session) >= -math.log(BETA))
 
 
 def _sparse(histogram: Counted) -> dict[str, int]:

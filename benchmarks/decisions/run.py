@@ -19,6 +19,7 @@ from benchmarks.decisions.judges import (
     judge_latencies,
     judge_predictions,
     our_name,
+    passes_by_us,
 )
 from benchmarks.decisions.worlds import (
     ERROR_RATE,
@@ -43,7 +44,10 @@ MOVING = World("moving, 5 %", moving=True)
 RAMPED = World("moving, ramp", RAMP, moving=True)
 SMALL = World("still, 1 %", (0.01,))
 SESSIONS = (World("sessions of 4", session=4), World("sessions of 10", session=10))
+VARYING = tuple(World(f"sessions around {n}", session=n, geometric=True) for n in (4, 10))
+PASSES = (STILL, World("sessions of 2", session=2), *SESSIONS, *VARYING)
 EDGES = {"+0.5 points": 2.0, "+10 %": 1.1, "+1 %": 1.01}  # just tolerated, times stable's errors
+PASS_EDGES = {"+0.5 points": 2.0, "+10 %": 1.1, "+50 %": 1.5}
 LATENCY_EDGES = {"+25 %": GROWTH**2, "+10 %": GROWTH}  # whole bins of the histogram
 CANDIDATE_ROWS = STILL.steps[0] * REQUESTS  # a slot
 
@@ -78,12 +82,13 @@ def blocks(runs: int, chart: Path | None) -> Iterator[tuple[str, str]]:
 def tables(runs: int, chart: Path | None) -> Iterator[tuple[str, str]]:
     yield from error_tables(runs, chart)
     yield "errors, sessions", session_table(runs)
+    yield "errors, passes", pass_table(runs)
     yield from latency_tables(runs)
     yield from prediction_tables(runs)
 
 
 def error_tables(runs: int, chart: Path | None) -> Iterator[tuple[str, str]]:
-    worlds = (STILL, MOVING, RAMPED, SMALL, *SESSIONS)
+    worlds = (STILL, MOVING, RAMPED, SMALL, *SESSIONS, *VARYING)
     good = judged(errors, judge_errors, [Case(w.name, w, 1.0) for w in worlds], runs)
     yield "errors, good", shares(good)
     edges = [Case(name, STILL, ratio) for name, ratio in EDGES.items()]
@@ -118,6 +123,21 @@ def session_table(runs: int) -> str:
         for what in ("good, %", "x3", "x5")
     ]
     return table(["slots", *heads], [[rule, *row] for rule, row in rows.items()])
+
+
+def pass_table(runs: int) -> str:
+    """Candidates that pass: exactly as bad as is tolerated, by session length, and equal ones."""
+    rows = []
+    for tolerance, ratio in PASS_EDGES.items():
+        judge = partial(passes_by_us, tolerance=tolerance)
+        cases = [Case(world.name, world, ratio) for world in PASSES]
+        found = judged(errors, judge, cases, runs).values()
+        rows.append([f"exactly at {tolerance}, %", *(_percent(v[tolerance]) for v in found)])
+    judge = partial(passes_by_us, tolerance="+0.5 points")
+    cases = [Case(world.name, world, 1.0) for world in PASSES]
+    found = judged(errors, judge, cases, runs).values()
+    rows.append(["equal, +0.5 points, slots", *(_delay(v["+0.5 points"]) for v in found)])
+    return table(["passed", *(world.name for world in PASSES)], rows)
 
 
 def latency_tables(runs: int) -> Iterator[tuple[str, str]]:

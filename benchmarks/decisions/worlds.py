@@ -41,6 +41,8 @@ class World:
     """Whether load and levels move: day and night, and incidents."""
     session: int = 1
     """Requests that are routed, and fail, together."""
+    geometric: bool = False
+    """Whether the lengths of sessions vary, geometrically around `session`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ def errors(world: World, rng: np.random.Generator, runs: int, ratio: float = 1.0
     rate = ERROR_RATE * np.exp(wander)
     n1, n0 = (n // world.session for n in _routed(world, rng, runs))
     k1, k0 = rng.binomial(n1, np.minimum(rate * ratio, 1.0)), rng.binomial(n0, rate)
-    return Errors(*(world.session * n for n in (k1, n1, k0, n0)))
+    failed1, right1, failed0, right0 = (
+        _requests(world, rng, sessions) for sessions in (k1, n1 - k1, k0, n0 - k0)
+    )
+    return Errors(failed1, failed1 + right1, failed0, failed0 + right0)
 
 
 def latencies(world: World, rng: np.random.Generator, runs: int, slower: float = 1.0) -> Histograms:
@@ -98,6 +103,14 @@ def _routed(world: World, rng: np.random.Generator, runs: int) -> tuple[Counted,
     weights = np.repeat(world.steps, SLOTS // len(world.steps))
     candidate = rng.binomial(sessions, weights, (runs, SLOTS))
     return candidate * world.session, (sessions - candidate) * world.session
+
+
+def _requests(world: World, rng: np.random.Generator, sessions: Counted) -> Counted:
+    """Those of so many sessions."""
+    if not world.geometric:
+        return world.session * sessions
+    beyond = rng.negative_binomial(np.maximum(sessions, 1), 1 / world.session)
+    return sessions + np.where(sessions > 0, beyond, 0)
 
 
 def _daylight(world: World) -> Floats:

@@ -169,8 +169,8 @@ class LatencyTracker(CountTracker[RatioTest]):
     def estimate(self, alpha: float) -> Estimate:
         shift = self._shift.estimate()
         value = None if shift is None else increase_of_bins(shift)
-        harm, _ = self.test.phi()
-        return Estimate(value, *map(increase_of_bins, self._shift.interval(alpha, harm)))
+        _, phi = self.test.phi()
+        return Estimate(value, *map(increase_of_bins, self._shift.interval(alpha, phi)))
 
     @override
     def state(self) -> dict[str, Any]:

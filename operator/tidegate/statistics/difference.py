@@ -92,7 +92,7 @@ class DifferenceTest:
     Source: see `log_bet`. Unit: nats; rates are events per row.
 
     >>> test = DifferenceTest(tol=0.005)
-    >>> for _ in range(8):
+    >>> for _ in range(9):
     ...     test.update(k1=0, n1=200, k0=0, n0=1800)  # not one error anywhere
     >>> test.log_e_good() > math.log(1 / 0.05)
     True
@@ -171,7 +171,7 @@ class DifferenceTest:
         Formula: edges d of `GRID` at which the product over slots of
         `bet(p + mean past difference, p; edge = d)` is below 1/alpha, widened by one grid step.
         """
-        kept = np.flatnonzero(self._edges / self.phi()[0] < -math.log(alpha))
+        kept = np.flatnonzero(self._edges / self.phi()[1] < -math.log(alpha))
         grid = np.concatenate([[-1.0], GRID, [1.0]])
         if kept.size == 0:  # the difference has moved so far that no constant one explains it
             return -1.0, 1.0

@@ -12,10 +12,10 @@ from typing import Literal, Self
 
 from tidegate.statistics.floats import pack, unpack
 
-PRIOR_EVENTS = 1.5  # the first guess counts like so many, and is forgotten in a few slots
-BEFORE_HARM = 10.0  # nothing is rolled back on a single burst while clusters are still unknown ...
-BEFORE_SAFETY = 1.5  # ... but a service that never fails shows no clusters, and has to pass
-MOST_OF_A_PAIR = 3.0  # events; two slots are one comparison, however many rows they have
+PRIOR_EVENTS = 0.75  # the first guess counts like so many, and is forgotten in a few slots
+BEFORE_HARM = 10.0  # nothing is decided on a single burst while clusters are still unknown ...
+BEFORE_SAFETY = 2.0  # ... but a service that never fails shows no clusters, and has to pass
+MOST_OF_A_PAIR = 1.5  # events; two slots are one comparison, however many rows they have
 SPLIT_PRIOR = 20.0  # events that the split of the arms must have brought before it is heard
 SHRINKAGE = 5.0  # events of each arm that pull the assumed ratio towards 1
 
@@ -35,16 +35,27 @@ class Dispersion:
     shares `r_j` and `N = (n + n') / 2`,
 
         S = sum_pairs w n n'/(n + n') sum_j (c_j/n - c'_j/n')^2 N / 2
-        V = sum_pairs w sum_j r_j (1 - r_j) N / 2,    phi = (1.5 p + S) / (1.5 + V)
+        V = sum_pairs w sum_j r_j (1 - r_j) N / 2
 
-    over both arms; w limits what a pair adds to V to three events for each degree of freedom.
+        known = (0.75 * 10 + S) / (0.75 + V),    phi = known (1 + sqrt((known - 1) / (0.75 + V)))
+
+    over both arms; w limits what a pair adds to V to 1.5 events for each degree of freedom.
     Independent rows make S and V equal in expectation, clusters of D rows make S D times V. The
     sums come before the quotient: a mean of quotients explodes where a slot expects a quarter of an
-    event. p is what is assumed at first.
+    event. Ten is what is assumed at first.
+
+    phi is an upper limit, by one standard error: V events in clusters of D are only V / D pieces of
+    evidence, and what is divided by too little is decided wrongly. Where rows are independent, any
+    divisor of at least 1 is safe, so there is nothing to add to 1.
 
     A level that moves from slot to slot looks like clusters. It does not change in which arm the
     events happen; so how they split, `s = sum_j (k1_j - m_j q_j)^2 / 2` beside its variance v, is
-    a second estimate, and the smaller one counts: `min(phi, (20 phi + s) / (20 + v))`.
+    a second estimate: `known` is at most `(20 known + s) / (20 + v)`. Towards a Pass the split must
+    have brought 20 clusters, `20 min(known, 10)` in place of 20: few failures of the candidate are
+    what speaks for it, and they make the split small at the same time.
+
+    While nobody has seen an event there is nothing to tell clusters by, and nothing but silence to
+    pass on: phi is 2 towards a Pass then.
 
     No cluster inside a slot is larger than the rows of an arm in it: the divisor is at most that of
     whole slots, `sum_t n_t^2 / sum_t n_t`, n the rows of the smaller arm. Without that, a canary of
@@ -75,11 +86,15 @@ class Dispersion:
 
     def of_harm(self) -> float:
         """The divisor for a Fail."""
-        return self._estimate(BEFORE_HARM)
+        known = self._by_scatter()
+        return self._upper(self._with_split(known, SPLIT_PRIOR))
 
     def of_safety(self) -> float:
         """The divisor for a Pass."""
-        return self._estimate(BEFORE_SAFETY)
+        if not self._seen():
+            return self._limited(BEFORE_SAFETY)
+        known = self._by_scatter()
+        return self._upper(self._with_split(known, SPLIT_PRIOR * min(known, BEFORE_HARM)))
 
     def divisors(self, dispersion: float | Literal["auto"]) -> tuple[float, float]:
         """For Fail and Pass: those that are given, or the estimates."""
@@ -87,11 +102,24 @@ class Dispersion:
             return dispersion, dispersion
         return self.of_harm(), self.of_safety()
 
-    def _estimate(self, before: float) -> float:
-        phi = (PRIOR_EVENTS * before + self._scattered) / (PRIOR_EVENTS + self._expected)
-        by_split = (SPLIT_PRIOR * phi + self._split) / (SPLIT_PRIOR + self._varied)
+    def _seen(self) -> bool:
+        """Whether rows have come in more than one bin."""
+        return self._expected > 0 or sum(map(any, zip(*self._last, strict=True))) > 1
+
+    def _by_scatter(self) -> float:
+        before = PRIOR_EVENTS * BEFORE_HARM
+        return (before + self._scattered) / (PRIOR_EVENTS + self._expected)
+
+    def _with_split(self, known: float, prior: float) -> float:
+        return min(known, (prior * known + self._split) / (prior + self._varied))
+
+    def _upper(self, known: float) -> float:
+        error = math.sqrt(max(known - 1, 0.0) / (PRIOR_EVENTS + self._expected))
+        return self._limited(known * (1 + error))
+
+    def _limited(self, phi: float) -> float:
         rows, squares = self._rows
-        return max(1.0, min(phi, by_split, squares / rows if rows else math.inf))
+        return max(1.0, min(phi, squares / rows if rows else math.inf))
 
     def observe(self, k1: Sequence[float], k0: Sequence[float] | None = None) -> None:
         """Learn from a closed slot, by bin; without `k0` there is but one arm."""

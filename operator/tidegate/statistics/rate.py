@@ -107,8 +107,8 @@ class RateTest:
         Beta(1/2, 1/2) against each rate.
         Source: H. Robbins, Annals of Mathematical Statistics 41 (1970).
         """
-        harm, _ = self.phi()
-        k, n = self.events / harm, self.rows / harm
+        _, phi = self.phi()
+        k, n = self.events / phi, self.rows / phi
         mixture = float(betaln(k + 0.5, n - k + 0.5) - betaln(0.5, 0.5))
 
         def refuted(rate: float) -> bool:

@@ -193,9 +193,9 @@ class RatioTest:
         Source: S. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, Annals of Statistics 49 (2021).
         """
         ratios, evidence = self._curve()
-        harm, _ = self.phi()
-        mixture = float(np.logaddexp.reduce(self._plain / harm)) - math.log(self._plain.size)
-        kept = np.flatnonzero(mixture - evidence / harm < -math.log(alpha))
+        _, phi = self.phi()
+        mixture = float(np.logaddexp.reduce(self._plain / phi)) - math.log(self._plain.size)
+        kept = np.flatnonzero(mixture - evidence / phi < -math.log(alpha))
         low, high = int(kept[0]), int(kept[-1])
         return (
             0.0 if low == 0 else float(ratios[low - 1]),

@@ -43,7 +43,22 @@ def test_estimates_the_size_of_the_clusters(cluster: int) -> None:
 
 
 def test_begins_with_caution_towards_a_rollback_above_all() -> None:
-    assert (Dispersion().of_harm(), Dispersion().of_safety()) == (BEFORE_HARM, BEFORE_SAFETY)
+    assert Dispersion().of_harm() > BEFORE_HARM > BEFORE_SAFETY == Dispersion().of_safety()
+
+
+def test_two_slots_by_hand() -> None:
+    """2 of 100 rows fail, then none: r = 0.01, N = 100, V = 2 r (1 - r) N / 2 = 0.99 = S / 50.5."""
+    known = learned([((2, 98), (0, 0)), ((0, 100), (0, 0))])
+    scattered = 50 * 2 * 0.02**2 * 50  # n n'/(n + n') of both bins, times N / 2
+    phi = (0.75 * 10 + scattered) / (0.75 + 0.99)
+    assert known.of_harm() == pytest.approx(phi * (1 + math.sqrt((phi - 1) / (0.75 + 0.99))))
+
+
+def test_a_silent_service_may_pass_but_its_first_failure_asks_for_more() -> None:
+    silent = [((0, 100), (0, 900))] * 5
+    assert learned(silent).of_safety() == BEFORE_SAFETY
+    assert learned([*silent, ((0, 100), (1, 899))]).of_safety() > BEFORE_HARM
+    assert learned([((1, 99), (0, 900))]).of_safety() > BEFORE_HARM
 
 
 def test_a_level_that_jumps_for_both_arms_is_not_taken_for_clusters_for_long() -> None:
@@ -69,7 +84,7 @@ def test_a_level_that_jumps_for_both_arms_is_not_taken_for_clusters_for_long() -
 def test_is_at_least_one_finite_and_restored_bit_for_bit(slots: list[Slot]) -> None:
     """At least one, whatever was seen: that is what keeps the guarantee for independent rows."""
     known = learned(slots)
-    assert 1 <= known.of_safety() <= known.of_harm() < math.inf
+    assert all(1 <= phi < math.inf for phi in (known.of_safety(), known.of_harm()))
     assert Dispersion.from_state(known.to_state()).to_state() == known.to_state()
 
 
@@ -119,3 +134,20 @@ def test_a_known_size_keeps_the_expectation(test: type[RatioTest] | type[Differe
             canary.update(5 * one, 10, 5 * other, 10)
         expected += chance * math.exp(canary.log_e_worse())
     assert expected <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("cluster", [2, 4, 10])
+def test_few_candidates_at_the_tolerance_pass_whatever_the_sessions(cluster: int) -> None:
+    """5 % of the requests fail in whole sessions, 5.5 % of the candidate's: at most beta pass."""
+    rng, runs = np.random.default_rng(8), 200
+    passed = 0
+    for _ in range(runs):
+        fresh, most = RatioTest(0.1, margin=0.1), -math.inf
+        for _ in range(60):
+            sessions = rng.multinomial(1000 // cluster, (0.05, 0.95))
+            failed = cluster * rng.binomial(sessions, (0.055, 0.05))
+            rows = cluster * sessions
+            fresh.update(int(failed[0]), int(rows[0]), int(failed[1]), int(rows[1]))
+            most = max(most, fresh.log_e_good())
+        passed += most >= math.log(20)
+    assert passed <= 0.05 * runs

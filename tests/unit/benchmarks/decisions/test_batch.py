@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from benchmarks.decisions import batch, ours, worlds
 from benchmarks.decisions.worlds import RAMP, Errors, Histograms, World
+from numpy.typing import ArrayLike
 
 from tidegate.api.v1alpha1.analysis import Metric
 from tidegate.rollout.trackers import CountTracker, tracker_of
@@ -11,7 +12,7 @@ from tidegate.rollout.trackers import CountTracker, tracker_of
 RUNS = 1
 WORLDS = (
     World("ramp", RAMP, moving=True),
-    World("sessions", session=10),
+    World("sessions", session=10, geometric=True),
     World("rare", (0.001,)),  # many slots without a request of the candidate
 )
 
@@ -30,14 +31,16 @@ def bad(metric: Metric, world: World) -> Errors | Histograms:
 
 def by_tracker(
     metric: Metric, data: Errors | Histograms, run: int, session: int | None
-) -> list[float]:
+) -> tuple[ArrayLike, ArrayLike]:
+    """The evidence for a Fail after each slot, and for a Pass."""
     tracker = tracker_of(metric, session)
     assert isinstance(tracker, CountTracker)
     found = []
     for candidate, stable in ours.blocks(metric, data, run):
         tracker.fold(candidate, stable)
-        found.append(tracker.test.log_e_worse())
-    return found
+        found.append((tracker.test.log_e_worse(), tracker.test.log_e_good()))
+    worse, good = np.array(found).T
+    return worse, good
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda w: w.name)
@@ -55,4 +58,8 @@ def test_runs_at_once_give_the_evidence_of_one(metric: Metric, world: World) -> 
     for session in (None, world.session):
         found = batch.evidence(metric, data, session)
         for run in range(RUNS):
-            assert found[run] == pytest.approx(by_tracker(metric, data, run, session), abs=1e-6)
+            worse, good = by_tracker(metric, data, run, session)
+            assert found[run] == pytest.approx(worse, abs=1e-6)
+            if isinstance(data, Errors):
+                passes = batch.safety(metric, data, session)
+                assert passes[run] == pytest.approx(good, abs=1e-6)

@@ -50,6 +50,14 @@ def test_sessions_are_routed_and_fail_as_a_whole() -> None:
     assert counts.k0.sum() / counts.n0.sum() == pytest.approx(worlds.ERROR_RATE, rel=0.1)
 
 
+def test_sessions_of_varying_length_are_ten_long_on_average() -> None:
+    counts = worlds.errors(World("varying", session=10, geometric=True), rng(), 60)
+    assert (counts.n1 + counts.n0).mean() == pytest.approx(worlds.REQUESTS, rel=0.02)
+    assert counts.k0.sum() / counts.n0.sum() == pytest.approx(worlds.ERROR_RATE, rel=0.2)
+    single = counts.k1[(counts.n1 > 0) & (counts.k1 == counts.n1)]
+    assert (single % 10).any()
+
+
 def test_a_slower_candidate_moves_by_the_bins_of_its_factor() -> None:
     histograms = worlds.latencies(STILL, rng(), 2, slower=2.0)
     shares = [h.sum((0, 1)) / h.sum() for h in (histograms.h1, histograms.h0)]
