@@ -16,6 +16,7 @@ from tests.e2e.store import Store
 from tests.integration.apiserver import ApiServer, Manifest
 from tests.integration.conftest import install_crds
 from tests.integration.helm import ROOT, helm
+from tests.ports import free_port
 
 CLUSTER = str(ROOT / "hack/cluster/cluster")
 # Sessions beside each other on one cluster differ by this.
@@ -71,7 +72,17 @@ def _remove(apiserver: ApiServer, names: dict[str, Place]) -> None:
 
 
 @pytest.fixture(scope="session")
-def operator(kubeconfig: Path, places: dict[str, Place]) -> Iterator[Operator]:
+def prometheus_address(places: dict[str, Place]) -> str:
+    """Where a Prometheus may listen that the operator asks: this machine is the node."""
+    (node,) = places[SYSTEM].apiserver.get("/api/v1/nodes").body["items"]
+    (host,) = (a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+    return f"{host}:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+def operator(
+    kubeconfig: Path, places: dict[str, Place], prometheus_address: str
+) -> Iterator[Operator]:
     """Tidegate, with two replicas; it must stay within what the chart allows."""
     audit = kubeconfig.with_name("log") / "audit.log"
     assert audit.exists(), f"{audit} is missing: these tests need a local cluster, on this machine"
@@ -85,6 +96,7 @@ def operator(kubeconfig: Path, places: dict[str, Place]) -> Iterator[Operator]:
             {
                 "image.registry": os.environ.get("REGISTRY", "localhost"),
                 "replicas": "2",
+                "prometheus.url": f"http://{prometheus_address}",
                 "watchNamespaces": f"{{{DELIVERY},{OUTAGE}}}",
                 "crds.enabled": str(brings_crds).lower(),
                 "crds.keep": "false",

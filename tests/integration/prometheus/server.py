@@ -1,4 +1,7 @@
-"""A real Prometheus on the loopback: with a past that is written before it starts, or scraping."""
+"""A real Prometheus: with a past that is written before it starts, or scraping.
+
+It listens on the loopback, if nobody else has to reach it.
+"""
 
 import subprocess
 import time
@@ -19,10 +22,10 @@ Sample = tuple[str, float, float]
 class PrometheusServer:
     """The server's process on a folder of its own."""
 
-    def __init__(self, programs: Path, root: Path) -> None:
+    def __init__(self, programs: Path, root: Path, address: str = "") -> None:
         self._programs, self._root = programs, root
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.address = address or f"127.0.0.1:{free_port()}"
+        self.url = f"http://{self.address}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def remember(self, samples: Iterable[Sample], kinds: Mapping[str, str]) -> None:
@@ -52,7 +55,7 @@ class PrometheusServer:
                 f"--config.file={config}",
                 f"--storage.tsdb.path={self._root / 'data'}",
                 "--storage.tsdb.retention.time=10y",
-                f"--web.listen-address=127.0.0.1:{self.port}",
+                f"--web.listen-address={self.address}",
                 "--log.level=error",
             ]
         )
