@@ -86,6 +86,10 @@ class Replica:
         """How many reconciles of Models were counted."""
         return await self._counted("reconcile", 'kind="Model"')
 
+    async def looks(self) -> float:
+        """How often it has read the Lease; who leads writes it only."""
+        return await self._counted("api_requests", 'resource="leases".*verb="get"')
+
     async def _done(self) -> float:
         asked = await self._counted("api_requests", "")
         leases = await self._counted("api_requests", 'resource="leases"')
