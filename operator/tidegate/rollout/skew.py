@@ -12,7 +12,7 @@ compared where the profiles agree on them.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -92,21 +92,10 @@ class Skew:
         arms = (candidate, stable)
         if any(tuple(map(len, a.features)) != s for a, s in zip(arms, sizes, strict=True)):
             return
-        k1, k0 = (self._table(a, into) for a, into in zip(arms, self._cells, strict=True))
+        k1, k0 = (self._table(a, into) for a, into in zip(arms, _cells(self._layout), strict=True))
         rows = candidate.rows + stable.rows
         batch = math.ceil(rows / max(candidate.requests + stable.requests, 1))
         self._test.update(k1, k0, phi=float(self._session * max(batch, 1)))
-
-    @cached_property
-    def _cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """For each bin of each arm, where it is counted."""
-        layout = self._layout
-        of_candidate = tuple((f.candidate, f.alike) for f in layout.features)
-        of_stable = tuple((f.stable, f.alike) for f in layout.features)
-        cells = _groups(layout.candidate, of_candidate)
-        if (layout.stable, of_stable) == (layout.candidate, of_candidate):
-            return cells, cells
-        return cells, _groups(layout.stable, of_stable)
 
     def _table(self, counts: Counts, into: NDArray[np.intp]) -> Floats:
         features, width = len(self._layout.features), GROUPS + SPECIAL_BINS
@@ -150,6 +139,17 @@ class Skew:
         skew = cls(Layout(features, *sizes), int(state["session"]))
         skew._test = BinsTest.from_state(state["test"])
         return skew
+
+
+@lru_cache(maxsize=256)  # rollouts at a time: each look begins with the state of the one before
+def _cells(layout: Layout) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each bin of each arm, where it is counted."""
+    of_candidate = tuple((f.candidate, f.alike) for f in layout.features)
+    of_stable = tuple((f.stable, f.alike) for f in layout.features)
+    cells = _groups(layout.candidate, of_candidate)
+    if (layout.stable, of_stable) == (layout.candidate, of_candidate):
+        return cells, cells
+    return cells, _groups(layout.stable, of_stable)
 
 
 def _groups(sizes: Sequence[int], features: Sequence[tuple[int, bool]]) -> NDArray[np.intp]:
