@@ -15,20 +15,21 @@ class Looks:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """`monotonic`: a clock that nobody sets, in seconds."""
         self._monotonic = monotonic
+        self._begun: dict[ObjectKey, tuple[datetime, float]] = {}
         self._last: dict[ObjectKey, tuple[datetime, float]] = {}
 
-    def stepped(self, key: ObjectKey, now: datetime) -> timedelta:
-        """By how much the clock that says `now` was set since the last look; 0 if hardly."""
-        if key not in self._last:
-            return timedelta()
-        then, ticks = self._last[key]
-        step = now - then - timedelta(seconds=self._monotonic() - ticks)
+    def begin(self, key: ObjectKey, now: datetime) -> timedelta:
+        """Begin a look; by how much the clock was set since the last one, zero if hardly."""
+        begun = self._begun[key] = now, self._monotonic()
+        then, ticks = self._last.get(key, begun)
+        step = now - then - timedelta(seconds=begun[1] - ticks)
         return step if abs(step) > LEAST else timedelta()
 
-    def note(self, key: ObjectKey, now: datetime) -> None:
-        """This look is done: what it knew of the clock is in the status."""
-        self._last[key] = now, self._monotonic()
+    def done(self, key: ObjectKey) -> None:
+        """That look is carried out: what it knew of the clock is in the status."""
+        self._last[key] = self._begun.pop(key)
 
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
+        self._begun.pop(key, None)
         self._last.pop(key, None)

@@ -39,7 +39,7 @@ STARTING = timedelta(seconds=10)  # pods that start normally need no explanation
 
 async def observe(key: ObjectKey, model: Model, cluster: Cluster, now: datetime) -> Observed:
     """The Model with its objects, its pods and what they have reported."""
-    clock_step = cluster.looks.stepped(key, now)
+    clock_step = cluster.looks.begin(key, now)
     model = model.model_copy(update={"status": in_step(model.status, clock_step, now)})
     namespace, uid = model.metadata.namespace, model.metadata.uid
     deployments = cluster.owned(uid, DEPLOYMENTS)

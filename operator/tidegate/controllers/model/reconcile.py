@@ -57,7 +57,7 @@ async def reconcile(key: ObjectKey, cluster: Cluster, now: datetime) -> timedelt
     written = status(seen, step, now, refused)
     _measure(seen, written, cluster)
     await cluster.apply_status(key, written)
-    cluster.looks.note(key, now)
+    cluster.looks.done(key)
     if cluster.decision_log is not None:
         cluster.decision_log.offer(key, model.metadata, written.decisions, now)
     if refused is None:

@@ -169,17 +169,27 @@ def test_however_clocks_are_set_the_end_is_the_same_and_comes_no_sooner(
 def test_only_a_clock_that_is_set_far_is_noticed() -> None:
     ticks = 0.0
     looks = Looks(lambda: ticks)
-    assert looks.stepped(KEY, NOW) == timedelta()
-    looks.note(KEY, NOW)
+    assert looks.begin(KEY, NOW) == timedelta()
+    looks.done(KEY)
     ticks = 100.0
     later = NOW + timedelta(seconds=100)
-    assert looks.stepped(KEY, later + timedelta(seconds=30)) == timedelta()
-    assert looks.stepped(KEY, later + DAY) == DAY
-    assert looks.stepped(KEY, later - DAY) == -DAY, "until the look is carried out"
-    looks.note(KEY, later - DAY)
-    assert looks.stepped(KEY, later - DAY) == timedelta()
+    assert looks.begin(KEY, later + timedelta(seconds=30)) == timedelta()
+    assert looks.begin(KEY, later + DAY) == DAY
+    assert looks.begin(KEY, later - DAY) == -DAY, "until a look is carried out"
+    looks.done(KEY)
+    assert looks.begin(KEY, later - DAY) == timedelta()
     looks.forget(KEY)
-    assert looks.stepped(KEY, NOW) == timedelta()
+    assert looks.begin(KEY, NOW) == timedelta()
+
+
+def test_a_look_that_takes_long_is_no_clock_that_was_set() -> None:
+    ticks = 0.0
+    looks = Looks(lambda: ticks)
+    looks.begin(KEY, NOW)
+    ticks = 90.0  # the API server was slow
+    looks.done(KEY)
+    ticks = 95.0
+    assert looks.begin(KEY, NOW + timedelta(seconds=95)) == timedelta()
 
 
 @pytest.mark.parametrize("step", [timedelta(), DAY, -DAY])
