@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.fair_clock import FairClock
 from tests.patience import DEADLINE_SECONDS
 from tests.soak.pods import Pod
 from tests.unit.sidecar.harness import Connection, post
@@ -21,6 +22,9 @@ from tidegate.sidecar.proxy.channel import QUEUE_LIMIT_BYTES
 
 ROWS = 2
 QUIET_SECONDS = 0.5  # around the end of a slot nobody asks: each request has a sure slot
+HELD_SECONDS = (
+    10.0  # a monitor stands still for up to 12 s, a store for 15 s: nobody waits for them
+)
 LARGE = 300_000  # bytes of a request
 PIECES = 32  # of 64 KiB, for those who take their time
 # A mark that no pod has signed: the pod that is asked answers itself, under no generation, so that
@@ -95,6 +99,8 @@ class Polite:
         if self._rng.random() < 0.02:
             body["padding"] = [["x" * self._rng.randrange(LARGE)]]  # fills queues
         began, clock = time.monotonic(), time.time()
+        fair = FairClock(sum((pod.pids for pod in self._pods.values()), ()))
+        fairly_began = fair()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 if self._connection is None:
@@ -105,6 +111,9 @@ class Polite:
             self._seen.faults.append(f"no answer: {error!r}")
             self._drop()
             return
+        took = fair() - fairly_began
+        if took > HELD_SECONDS:
+            self._seen.faults.append(f"an answer of {id_!r} after {took:.1f} s")
         self._book(id_, slot_of(clock), slot_of(time.time()))
         if status == 200 and whole:
             wanted = [int(age >= 50) for age in ages]

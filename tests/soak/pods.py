@@ -88,6 +88,12 @@ class Pod:
     def uid(self) -> str:
         return self.sidecar.uid
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the processes that a request passes through."""
+        model = self.model.process
+        return (self.sidecar.process.pid, *(() if model is None else (model.pid,)))
+
     def set_clock(self, error_seconds: float) -> None:
         with self.clock.open("r+b") as file:
             file.write(struct.pack("<d", error_seconds))
