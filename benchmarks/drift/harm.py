@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from benchmarks.drift import harm_ours
-from benchmarks.drift.harm_ours import TOLD
+from benchmarks.drift.harm_ours import METRICS, TOLD
 from benchmarks.drift.harm_worlds import (
     ARCHETYPES,
     FEATURES,
@@ -40,7 +40,7 @@ ALPHA = 0.05
 FEW = 2_000  # labels
 DRAWS = 2000  # of archetypes, for the interval
 OTHERS = (
-    f"AUC of {FEW:,} labels (no rule of Tidegate's)",
+    f"a plain bar on the AUC of {FEW:,} labels",
     "PSI, run here",
     "Jensen-Shannon, run here",
 )
@@ -80,8 +80,8 @@ class Trial:
 
     archetype: str
     measured: Measured
-    readings: list[Reading]
-    """One for each of `TOLD`."""
+    readings: list[list[Reading]]
+    """For each of `METRICS` one for each of `TOLD`."""
 
 
 def harm_tables(replicates: int) -> str:
@@ -154,24 +154,28 @@ def _alignment_table(trials: Sequence[Trial], beyond: Flags) -> str:
 
 def _of_tidegate(trials: Sequence[Trial]) -> dict[str, Flags]:
     """Its alarms, by name: what it notifies of without labels, and what it does with them."""
-    remedies = np.array([[r.remedy for r in t.readings] for t in trials]).T
-    broken = np.array([t.readings[0].cause is Cause.BROKEN_DATA for t in trials])
-    alarms = {"**Tidegate, no labels: notify**": remedies[0] == Remedy.NOTIFY}
-    for told, remedy in zip(TOLD[1:], remedies[1:], strict=True):
-        retrain = remedy == Remedy.RETRAIN
-        alarms[f"**Tidegate, {told:,} labels: retrain**"] = retrain
-        alarms[f"**Tidegate, {told:,} labels: retrain, or data is broken**"] = retrain | broken
+    readings = [[t.readings[m] for t in trials] for m in range(len(METRICS))]
+    remedies = np.array([[[r.remedy for r in each] for each in by] for by in readings])
+    broken = np.array([each[0].cause is Cause.BROKEN_DATA for each in readings[0]])
+    alarms = {"**Tidegate, no labels: notify**": remedies[0, :, 0] == Remedy.NOTIFY}
+    for metric, by in zip(METRICS.values(), remedies, strict=True):
+        for told, remedy in zip(TOLD[1:], by.T[1:], strict=True):
+            retrain, name = remedy == Remedy.RETRAIN, f"Tidegate, `{metric}`, {told:,} labels"
+            alarms[f"**{name}: retrain**"] = retrain
+            alarms[f"**{name}: retrain, or data is broken**"] = retrain | broken
     return alarms
 
 
 def _archetype_table(trials: Sequence[Trial], harmed: Flags) -> str:
+    columns = [(0, 0), *((m, k) for m in range(len(METRICS)) for k in (-2, -1))]
     rows = []
     for name in ARCHETYPES:
         at = [i for i, t in enumerate(trials) if t.archetype == name]
-        said = [_counted([trials[i].readings[k].cause for i in at]) for k in range(len(TOLD))]
+        said = [_counted([trials[i].readings[m][k].cause for i in at]) for m, k in columns]
         rows.append([name, f"{100 * harmed[at].mean():.0f}", *said])
-    head = ["Tidegate says", "harmed, %", "without labels", *(f"{n:,} labels" for n in TOLD[1:])]
-    return table(head, rows)
+    metrics = tuple(METRICS.values())
+    by = [f"`{metrics[m]}`, {TOLD[k]:,} labels" for m, k in columns[1:]]
+    return table(["Tidegate says", "harmed, %", "without labels", *by], rows)
 
 
 def _counted(causes: Sequence[Cause]) -> str:

@@ -1,5 +1,7 @@
 """What the operator makes of a window of DriftHarm's suite, by how many labels came back."""
 
+from dataclasses import replace
+
 import numpy as np
 from benchmarks.drift.harm_worlds import FEATURES, WINDOW, Floats, Labels, Pool, Rows
 from numpy.typing import NDArray
@@ -7,6 +9,8 @@ from numpy.typing import NDArray
 from tidegate.api.v1alpha1.drift_policy import DriftPolicySpec
 from tidegate.evidence import windows as counted
 from tidegate.evidence.profile import Profile, make_profile
+from tidegate.evidence.ranked import counted as by_bin
+from tidegate.evidence.ranking import Ranking
 from tidegate.evidence.windows import BlockKey, Counts
 from tidegate.rollout.attribution import Reading, Seen, attribute, of_world
 from tidegate.rollout.drift import Current, assess, broken
@@ -18,6 +22,8 @@ SLOTS = 360  # of a window of an hour
 BLOCKS = 60  # that a window is counted in
 FIRST = 1000 * SLOTS  # any that begins a window
 NAMES = [f"x{i}" for i in range(FEATURES)]
+METRICS = {"accuracy": "accuracy", "ranking": "roc_auc"}  # of signals, by name
+DROP = "0.01"  # the suite's harm begins at a hundredth of the AUC
 POLICY = DriftPolicySpec.model_validate(
     {
         "window": {"size": "1h"},
@@ -25,31 +31,39 @@ POLICY = DriftPolicySpec.model_validate(
         "signals": [
             {"name": "inputs", "type": "DataDrift", "breach": "0.1"},
             {"name": "answers", "type": "PredictionDrift", "breach": "0.1"},
-            # The suite's harm begins at a hundredth of the AUC.
-            {"name": "accuracy", "type": "Performance", "maxRelativeDrop": "0.01"},
+            *(
+                {"name": n, "type": "Performance", "metric": m, "maxRelativeDrop": DROP}
+                for n, m in METRICS.items()
+            ),
         ],
     }
 )
 
 
 def profile_of(pool: Pool, reference: NDArray[np.int64]) -> Profile:
-    """What the training job writes, with the accuracy on these rows."""
-    rows, answers = pool.rows[reference], pool.scores[reference] > 0.5
-    return make_profile(
+    """What the training job writes, with what these rows say of the model."""
+    rows, scores, labels = pool.rows[reference], pool.scores[reference], pool.labels[reference]
+    answers = scores > 0.5
+    profile = make_profile(
         dict(zip(NAMES, rows.T, strict=True)),
         dict.fromkeys(NAMES, "number"),
         answers.astype(int),
         "classification",
-        {"accuracy": float(np.mean(answers == pool.labels[reference]))},
+        {"accuracy": float(np.mean(answers == labels))},
     )
+    return replace(profile, ranking=Ranking.of(scores, labels == 1, ("0", "1")))
 
 
-def readings(profile: Profile, rows: Rows, labels: Labels, scores: Floats) -> list[Reading]:
-    """Of the world, one for each of `TOLD`."""
+def readings(profile: Profile, rows: Rows, labels: Labels, scores: Floats) -> list[list[Reading]]:
+    """Of the world: for each of `METRICS` alone one for each of `TOLD`."""
     answers = scores > 0.5
     windows = {key: _counts(profile, rows[at], answers[at]) for key, at in _blocks()}
-    wrong, order = answers != labels, np.random.default_rng(SEED).permutation(WINDOW)
-    return [_reading(profile, windows, wrong, order < told) for told in TOLD]
+    order = np.random.default_rng(SEED).permutation(WINDOW)
+    unlabelled = Current(REVISION, profile, windows, {}, FIRST + SLOTS - 1)
+    inputs, _ = of_world(POLICY.signals, assess(POLICY, unlabelled).signals)
+    seen = Seen(inputs=inputs, broken=broken(POLICY, unlabelled))
+    told = [_told(profile, labels, scores, order < n) for n in TOLD]
+    return [[_reading(seen, name, profile, some) for some in told] for name in METRICS]
 
 
 def _blocks() -> list[tuple[BlockKey, NDArray[np.int64]]]:
@@ -68,17 +82,25 @@ def _counts(profile: Profile, rows: Rows, answers: NDArray[np.bool_]) -> Counts:
     )
 
 
+def _told(
+    profile: Profile, labels: Labels, scores: Floats, told: NDArray[np.bool_]
+) -> dict[BlockKey, counted.Labels]:
+    """The labels that come back, as the sidecars count them."""
+    assert profile.ranking is not None
+    wrong, bins = (scores > 0.5) != labels, np.array(profile.ranking.bins(scores))
+    found = {}
+    for key, at in _blocks():
+        rows = at[told[at]]
+        ranked = by_bin(zip(bins[rows].tolist(), labels[rows].tolist(), strict=True))
+        found[key] = counted.Labels(len(rows), int(wrong[rows].sum()), ranked)
+    return found
+
+
 def _reading(
-    profile: Profile,
-    windows: dict[BlockKey, Counts],
-    wrong: NDArray[np.bool_],
-    told: NDArray[np.bool_],
+    seen: Seen, signal: str, profile: Profile, labels: dict[BlockKey, counted.Labels]
 ) -> Reading:
-    labels = {
-        key: counted.Labels(int(told[at].sum()), int((told & wrong)[at].sum()))
-        for key, at in _blocks()
-    }
-    current = Current(REVISION, profile, windows, labels, FIRST + SLOTS - 1)
-    inputs, quality = of_world(POLICY.signals, assess(POLICY, current).signals)
-    seen = Seen(inputs=inputs, quality=quality, broken=broken(POLICY, current))
-    return attribute(seen).world
+    # Inputs are the same whatever labels say, and take nearly all of the time.
+    labelled = Current(REVISION, profile, {}, labels, FIRST + SLOTS - 1)
+    results = [s for s in assess(POLICY, labelled).signals if s.name == signal]
+    _, quality = of_world(POLICY.signals, results)
+    return attribute(replace(seen, quality=quality)).world

@@ -64,13 +64,16 @@ def test_each_window_is_read_as_the_operator_reads_it(base: Base) -> None:
     profile = harm_ours.profile_of(base.pool, base.reference)
     lost, other = (ARCHETYPES[n](base) for n in ("features lost", "concept drift"))
 
-    def causes(rows: Rows, labels: Labels) -> list[Cause]:
-        return [r.cause for r in harm_ours.readings(profile, rows, labels, base.scores)]
+    def causes(rows: Rows, labels: Labels) -> list[list[Cause]]:
+        """By right and wrong answers, and by the AUC."""
+        found = harm_ours.readings(profile, rows, labels, base.scores)
+        return [[r.cause for r in each] for each in found]
 
-    assert causes(base.rows, base.labels) == [Cause.HEALTHY] * 4
-    assert causes(base.rows, other.labels) == [Cause.HEALTHY, *[Cause.CONCEPT_DRIFT] * 3]
+    well, changed = [Cause.HEALTHY] * 4, [Cause.HEALTHY, *[Cause.CONCEPT_DRIFT] * 3]
+    assert causes(base.rows, base.labels) == [well, well]
+    assert causes(base.rows, other.labels) == [changed, changed]
     assert lost.incoming is not None
-    assert causes(lost.incoming, lost.labels) == [Cause.BROKEN_DATA] * 4
+    assert causes(lost.incoming, lost.labels) == [[Cause.BROKEN_DATA] * 4] * 2
 
 
 def test_a_window_of_the_same_kind_of_rows_is_near_and_one_without_its_labels_is_far(
