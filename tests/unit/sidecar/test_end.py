@@ -12,7 +12,7 @@ from tests.unit.sidecar.conftest import Connect
 from tests.unit.sidecar.harness import STABLE, Reply, Sidecar, eventually, post, sidecar, total
 from tests.unit.sidecar.upstream import upstream
 
-from tidegate.controllers.collector import Member
+from tidegate.controllers.members import Member
 from tidegate.evidence.windows import Report
 from tidegate.sidecar.monitor.intake import Intake
 from tidegate.sidecar.monitor.web import Numbers

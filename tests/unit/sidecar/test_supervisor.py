@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.ports import free_port
 from tests.unit.sidecar.harness import DEADLINE_SECONDS, KEY, STABLE, eventually
 
-from tidegate.controllers.collector import Member
+from tidegate.controllers.members import Member
 from tidegate.evidence.windows import SLOT_SECONDS, Report, slot_of
 from tidegate.sidecar.proxy.channel import Channel
 from tidegate.sidecar.proxy.supervisor import Supervisor
