@@ -19,7 +19,7 @@ from tidegate.rollout.analysis import DEFAULT_METRICS, start, weigh
 from tidegate.rollout.skew import layout_of
 from tidegate.rollout.trackers import CountTracker, tracker_of
 
-REPEATS = 21  # the median of so many timings
+REPEATS = 101  # the median of so many timings
 BYTES = 8  # of a float64
 
 
