@@ -48,13 +48,27 @@ def performance(
         f"Accuracy is {accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) on "
         f"{newest.labelled} labels; the policy wants at least {bound:.3f}."
     )
+    return judged(signal, accuracy, (low, high), newest.labelled, message, below=below)
+
+
+def judged(
+    signal: Signal,
+    value: float,
+    interval: tuple[float, float],
+    samples: int,
+    message: str,
+    *,
+    below: bool,
+) -> SignalStatus:
+    """A signal that has labels enough to go by."""
+    low, high = interval
     return SignalStatus(
         name=signal.name,
         level="Breach" if below else "Ok",
-        value=f"{accuracy:.3f}",
+        value=f"{value:.3f}",
         lower=f"{low:.3f}",
         upper=f"{high:.3f}",
-        samples=newest.labelled,
+        samples=samples,
         message=message,
     )
 

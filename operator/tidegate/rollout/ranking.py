@@ -15,11 +15,11 @@ from tidegate.evidence.encode import Bins
 from tidegate.evidence.profile import Profile
 from tidegate.evidence.ranking import Ranking
 from tidegate.evidence.windows import Labels
+from tidegate.rollout.performance import MIN_LABELLED, judged
 from tidegate.rollout.series import Series, unknown
 from tidegate.statistics.dispersion import BEFORE_HARM
 from tidegate.statistics.ranking import RankingDetector, Ranks, clustering, interval
 
-MIN_LABELLED = 100
 PRIOR_SLOTS = 0.5  # the first guess of how many labels are alike counts like so many
 LARGEST_BOUND = 0.999
 
@@ -84,15 +84,7 @@ def ranking(
         f"The ROC AUC is {auc:.3f} (95 % interval {low:.3f} to {high:.3f}) on {newest.rows} "
         f"labels, {positives.sum()} of them positive; the policy wants at least {bound:.3f}."
     )
-    return SignalStatus(
-        name=signal.name,
-        level="Breach" if below else "Ok",
-        value=f"{auc:.3f}",
-        lower=f"{low:.3f}",
-        upper=f"{high:.3f}",
-        samples=newest.rows,
-        message=message,
-    )
+    return judged(signal, auc, (low, high), newest.rows, message, below=below)
 
 
 def _evidence(windows: Sequence[Window], bound: float, session: int | None) -> float:

@@ -34,6 +34,14 @@ def start(folder: Path, port: int, log: Path, *more: str) -> subprocess.Popen[st
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def begin_to_drain(process: subprocess.Popen[str]) -> None:
+    """Tell it to end, and wait until it says that it has heard."""
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert next(line for line in lines if "not ready any more" in line)
+
+
 def test_drains_on_sigterm(tmp_path: Path) -> None:
     train(job(data={"features": ["age"]}), workspace(tmp_path, train=people()))
     port, grpc_port, log = free_port(), free_port(), tmp_path / "log"
@@ -41,10 +49,7 @@ def test_drains_on_sigterm(tmp_path: Path) -> None:
     process = start(tmp_path / "out", port, log, *more)
     with asking(port) as client:
         wait_until_ready(client)
-        process.send_signal(signal.SIGTERM)
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        assert next(line for line in lines if "not ready any more" in line)
+        begin_to_drain(process)
         assert client.get("/v2/health/ready").status_code == 503
         answer = client.post("/v1/models/churn:predict", json={"instances": [[70]]})
         assert answer.status_code == 200
@@ -63,10 +68,7 @@ def test_ends_by_itself_when_it_has_drained(tmp_path: Path) -> None:
     process = start(tmp_path / "out", port, log, "--drain", "1s")
     with asking(port) as client:
         wait_until_ready(client)
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout is not None
-    lines = iter(process.stdout.readline, "")
-    assert next(line for line in lines if "not ready any more" in line)
+    begin_to_drain(process)
     told = time.monotonic()
     assert seconds_until_exit(process) < 10
     assert time.monotonic() - told > 0.9, "clients have the time to hear of it"
