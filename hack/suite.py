@@ -56,22 +56,29 @@ LINT = Tier("lint", ("lint",), program=("make", "--no-print-directory"))
 UNIT = Tier("unit", ())
 # A control plane of its own: two runs on a machine leave each other alone.
 INTEGRATION = Tier("integration", ("tests/integration",), instance=f"test-{os.getpid()}")
-TROUBLES = tuple(
-    f"tests/e2e/test_{name}.py"
-    for name in ("at_rest", "faults", "foreign_cluster", "routing", "troubles")
-)
+
+
+def _on_node(prefix: str, *names: str) -> Tier:
+    files = tuple(f"tests/e2e/test_{name}.py" for name in names)
+    return Tier(f"e2e-{prefix}", files, instance="default", has_node=True, prefix=prefix)
+
+
+E2E_TROUBLES = _on_node("troubles", "at_rest", "faults", "foreign_cluster", "routing", "troubles")
+E2E_EVIDENCE = _on_node("evidence", "counts", "prometheus")
 E2E = Tier(
     "e2e",
-    ("tests/e2e", *(f"--ignore={file}" for file in TROUBLES)),
+    (
+        "tests/e2e",
+        *(f"--ignore={file}" for file in (*E2E_TROUBLES.arguments, *E2E_EVIDENCE.arguments)),
+    ),
     instance="default",
     has_node=True,
     prefix="e2e",
 )
-E2E_TROUBLES = Tier("e2e-troubles", TROUBLES, instance="default", has_node=True, prefix="troubles")
 SOAK = Tier("soak", ("tests/soak",))
 COMPILED = Tier("compiled", ("tests/unit/sidecar",), is_compiled=True)
 # About ten minutes each; all but the last one mostly wait, for pods and for time to pass.
-LANES = ((E2E,), (LINT, E2E_TROUBLES), (INTEGRATION,), (UNIT, COMPILED, SOAK))
+LANES = ((E2E,), (LINT, E2E_TROUBLES), (E2E_EVIDENCE,), (INTEGRATION,), (UNIT, COMPILED, SOAK))
 
 
 @dataclass(slots=True)
